@@ -1,0 +1,103 @@
+"""The append-only audit trail: who did what to what, from where, with which outcome.
+
+Each row carries the hash of the row before it, so a row taken out or changed by somebody with access to the file shows.
+The rows also flow through the pipeline as events (dataset ``secops.audit``), so rules run over them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime  # noqa: TC003 - SQLAlchemy reads the annotation
+from typing import TYPE_CHECKING, Any, Literal
+
+import orjson
+import sqlalchemy as sa
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from secops.db import APPEND_ONLY, Base
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+GENESIS = "0" * 64
+_LOCK = 0x5EC0_0001  # PostgreSQL advisory lock: one writer of the chain at a time
+
+
+class AuditRow(Base):
+    """One audited act; never changed, never deleted."""
+
+    __tablename__ = "audit"
+    __table_args__ = {"info": APPEND_ONLY, "sqlite_autoincrement": True}  # noqa: RUF012 - SQLAlchemy's own protocol
+
+    id: Mapped[int] = mapped_column(sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True)
+    at: Mapped[datetime]
+    actor: Mapped[str] = mapped_column(sa.String(200))
+    action: Mapped[str] = mapped_column(sa.String(100), index=True)
+    outcome: Mapped[str] = mapped_column(sa.String(10))
+    target: Mapped[str] = mapped_column(sa.String(500))
+    tenant: Mapped[str] = mapped_column(sa.String(100))
+    reason: Mapped[str] = mapped_column(sa.String(500))
+    source_ip: Mapped[str] = mapped_column(sa.String(64))
+    detail: Mapped[dict[str, Any]]
+    previous: Mapped[str] = mapped_column(sa.String(64))
+    hash: Mapped[str] = mapped_column(sa.String(64))
+
+
+def record(  # one row has these columns
+    tx: Session,
+    *,
+    at: datetime,
+    actor: str,
+    action: str,
+    outcome: Literal["success", "failure"] = "success",
+    target: str = "",
+    tenant: str = "",
+    reason: str = "",
+    source_ip: str = "",
+    detail: Mapping[str, Any] | None = None,
+) -> int:
+    """Append one act in the caller's write transaction and give its id.
+
+    ``action`` is ``noun.verb`` (``login.failed``, ``certificate.revoke``). ``detail`` must hold no secrets.
+    """
+    if tx.get_bind().dialect.name == "postgresql":
+        tx.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+    previous = tx.scalar(sa.select(AuditRow.hash).order_by(AuditRow.id.desc()).limit(1)) or GENESIS
+    row = AuditRow(
+        at=at,
+        actor=actor[:200],
+        action=action,
+        outcome=outcome,
+        target=target[:500],
+        tenant=tenant,
+        reason=reason[:500],
+        source_ip=source_ip[:64],
+        detail=dict(detail or {}),
+        previous=previous,
+    )
+    row.hash = digest(row)
+    tx.add(row)
+    tx.flush()
+    return row.id
+
+
+def digest(row: AuditRow) -> str:
+    """Hash what the row says together with the hash before it."""
+    said = [row.at.isoformat(), row.actor, row.action, row.outcome, row.target, row.tenant, row.reason, row.source_ip]
+    body = orjson.dumps([row.previous, *said, row.detail], option=orjson.OPT_SORT_KEYS)
+    return hashlib.sha256(body).hexdigest()
+
+
+def after(tx: Session, last_id: int, limit: int) -> Sequence[AuditRow]:
+    """Give up to ``limit`` rows written after ``last_id``, oldest first."""
+    return tx.scalars(sa.select(AuditRow).where(AuditRow.id > last_id).order_by(AuditRow.id).limit(limit)).all()
+
+
+def broken_links(tx: Session) -> list[int]:
+    """Give the ids of rows whose hash or link does not hold, oldest first; empty when the chain is whole."""
+    broken, previous = [], GENESIS
+    for row in tx.scalars(sa.select(AuditRow).order_by(AuditRow.id).execution_options(yield_per=1000)):
+        if row.previous != previous or row.hash != digest(row):
+            broken.append(row.id)
+        previous = row.hash
+    return broken
