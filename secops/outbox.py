@@ -2,6 +2,7 @@
 
 A worker claims messages with a lease, calls the handlers in one transaction with the mark "done" (so a handler's own
 rows and the mark commit together: in effect once), retries with backoff, and buries a message after ``MAX_ATTEMPTS``.
+An *effect* reaches outside (an HTTP call); it runs before that transaction, so that no network wait holds the write lock.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ class SessionEnded:
 Message: TypeAlias = Raised | Buried | SessionEnded
 KINDS: dict[str, type[Message]] = {kind.__name__: kind for kind in (Raised, Buried, SessionEnded)}
 Handler: TypeAlias = "Callable[[Session, Any, datetime], None]"
+Effect: TypeAlias = "Callable[[Any, datetime], None]"
 
 
 class OutboxRow(Base):
@@ -75,21 +77,30 @@ def publish(tx: Session, message: Message, now: datetime) -> None:
     tx.add(OutboxRow(kind=type(message).__name__, body=asdict(message), created_at=now, due_at=now))
 
 
-def drain(database: Database, handlers: Mapping[type, list[Handler]], now: Callable[[], datetime], limit: int = 100) -> int:
+def drain(
+    database: Database,
+    handlers: Mapping[type, list[Handler]],
+    now: Callable[[], datetime],
+    limit: int = 100,
+    effects: Mapping[type, list[Effect]] | None = None,
+) -> int:
     """Handle up to ``limit`` due messages and give how many were tried."""
     tried = 0
-    while tried < limit and (row_id := _claim(database, now())) is not None:
+    while tried < limit and (claimed := _claim(database, now())) is not None:
         tried += 1
+        row_id, message = claimed
         try:
+            for effect in (effects or {}).get(type(message), []):
+                effect(message, now())
             with database.begin() as tx:
-                _handle(tx, row_id, handlers, now())
+                _handle(tx, row_id, message, handlers, now())
         except Exception as error:  # noqa: BLE001 - the loop guard: one bad message must not stop the others
             with database.begin() as tx:
                 _failed(tx, row_id, repr(error), now())
     return tried
 
 
-def _claim(database: Database, now: datetime) -> int | None:
+def _claim(database: Database, now: datetime) -> tuple[int, Message] | None:
     """Lease the oldest due message by moving its due time behind the lease."""
     due = (
         sa.select(OutboxRow)
@@ -106,16 +117,14 @@ def _claim(database: Database, now: datetime) -> int | None:
             return None
         row.due_at = now + LEASE
         row.attempts += 1
-        return row.id
+        return row.id, KINDS[row.kind](**row.body)
 
 
-def _handle(tx: Session, row_id: int, handlers: Mapping[type, list[Handler]], now: datetime) -> None:
+def _handle(tx: Session, row_id: int, message: Message, handlers: Mapping[type, list[Handler]], now: datetime) -> None:
     row = tx.get_one(OutboxRow, row_id, with_for_update=True)
     if row.done_at is not None:
         return
-    kind = KINDS[row.kind]
-    message = kind(**row.body)
-    for handler in handlers.get(kind, []):
+    for handler in handlers.get(type(message), []):
         handler(tx, message, now)
     row.done_at = now
 

@@ -1,0 +1,186 @@
+"""Everything that can be set, with its default; built once by the command line and handed down.
+
+Sources, strongest first: the command line's ``--state``, environment variables (``SECOPS_WEB__PORT=9443``), the file
+``secops.toml`` in the state folder (or the one named by ``--config``), the defaults below. Unknown keys are refused.
+``docs/settings.md`` lists them; a test holds the two together.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from secops.errors import UserError
+
+ROOT_TENANT = "city"
+CONFIG_NAME = "secops.toml"
+ROLES = ("web", "ingest", "index", "detect", "jobs")
+
+Port = int
+
+
+class Section(BaseModel):
+    """A table of the settings file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Web(Section):
+    """Console, API, single sign-on."""
+
+    host: str = Field("127.0.0.1", description="address to listen on")
+    port: Port = Field(8443, ge=0, le=65535, description="console, API and single sign-on (HTTPS)")
+    certificate_port: Port = Field(8444, ge=0, le=65535, description="login with a client certificate (mutual TLS)")
+    public_host: str = Field("localhost", description="host name in links, certificates and the OIDC issuer")
+    dns_names: tuple[str, ...] = Field(("localhost",), description="names in the server certificate")
+    ip_addresses: tuple[str, ...] = Field(("127.0.0.1", "::1"), description="addresses in the server certificate")
+    certificate_file: Path | None = Field(
+        None, description="own server certificate chain (PEM); else the built-in CA's"
+    )
+    key_file: Path | None = Field(None, description="its private key (PEM)")
+    max_body_bytes: int = Field(16 * 2**20, gt=0, description="largest request body")
+
+
+class Log(Section):
+    """The event log."""
+
+    partitions: int = Field(4, ge=1, le=256, description="partitions; fixed once events are stored")
+    segment_bytes: int = Field(64 * 2**20, ge=2**16, description="a segment is sealed at this size")
+    reserve_bytes: int = Field(256 * 2**20, ge=0, description="below this much free disk nothing is acknowledged")
+
+
+class Ingest(Section):
+    """Collectors and their batches."""
+
+    batch_events: int = Field(2000, ge=1, description="most events in one durable write")
+    queue_events: int = Field(
+        50_000, ge=1, description="events waiting before senders are slowed or datagrams counted as lost"
+    )
+    collectors: dict[str, dict[str, Any]] = Field(
+        default_factory=dict,
+        description="collectors by name, each with `kind` and that kind's own settings; they stand beside the defaults",
+    )
+    defaults: bool = Field(True, description="syslog on loopback, HTTP push, this machine's journal and log files")
+    syslog_port: Port = Field(
+        5514, ge=0, le=65535, description="UDP and TCP port of the default syslog collector (loopback)"
+    )
+    push_port: Port = Field(8446, ge=0, le=65535, description="port of the default HTTP push collector (loopback)")
+
+
+class Detect(Section):
+    """Rules and matching."""
+
+    rules: tuple[Path, ...] = Field((), description="rule folders beside the product's own")
+    batch_events: int = Field(5000, ge=1, description="events matched in one transaction")
+    reload_seconds: float = Field(5.0, gt=0, description="how often the rule folders are looked at for changes")
+
+
+class Demo(Section):
+    """The demonstration relying party that `make run` starts."""
+
+    enabled: bool = Field(True, description="start it")
+    host: str = Field("127.0.0.1", description="another host name than the console's, so that cookies stay apart")
+    port: Port = Field(8445, ge=0, le=65535, description="its HTTPS port")
+
+
+class Metrics(Section):
+    """Prometheus exposition of all roles."""
+
+    host: str = Field("127.0.0.1", description="address to listen on")
+    port: Port = Field(9464, ge=0, le=65535, description="plain HTTP, /metrics; 0 switches it off")
+
+
+class Probes(Section):
+    """Probes of the service itself."""
+
+    interval_seconds: float = Field(60.0, ge=1, description="between two rounds")
+
+
+class Settings(BaseSettings):
+    """The whole configuration."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="SECOPS_",
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        nested_model_default_partial_update=True,
+    )
+
+    state: Path = Field(Path("var"), description="folder of everything the service keeps")
+    database_url: str = Field("", description="SQLAlchemy URL; empty: SQLite in the state folder")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="of the processes' own logs")
+    web: Web = Web()
+    log: Log = Log()
+    ingest: Ingest = Ingest()
+    detect: Detect = Detect()
+    demo: Demo = Demo()
+    metrics: Metrics = Metrics()
+    probes: Probes = Probes()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic passes it by name; no .env files here
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - likewise
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then environment, then the TOML file named by ``model_config``."""
+        return (init_settings, env_settings, TomlConfigSettingsSource(settings_cls))
+
+    @property
+    def url(self) -> str:
+        """The state database's URL."""
+        return self.database_url or f"sqlite:///{(self.state / 'state.db').resolve()}"
+
+    @property
+    def issuer(self) -> str:
+        """The OIDC issuer and the console's own origin."""
+        return f"https://{self.web.public_host}:{self.web.port}"
+
+    @property
+    def certificate_origin(self) -> str:
+        """The origin of the certificate login."""
+        return f"https://{self.web.public_host}:{self.web.certificate_port}"
+
+    @property
+    def demo_url(self) -> str:
+        """The demonstration system's origin."""
+        return f"https://{self.demo.host}:{self.demo.port}"
+
+
+def load(state: Path | None = None, config: Path | None = None) -> Settings:
+    """Read the settings.
+
+    Raises:
+        UserError: the file cannot be read, is not TOML, or holds an unknown or wrong value; the error names each.
+    """
+    base = state or Path(os.environ.get("SECOPS_STATE", "var"))
+    path = config or base / CONFIG_NAME
+    if config is not None and not config.is_file():
+        raise UserError(
+            "config.missing",
+            f"找不到配置文件 {config}；请检查 --config。",
+            f"No settings file {config}; check --config.",
+        )
+
+    class Configured(Settings):
+        model_config = SettingsConfigDict(**{**Settings.model_config, "toml_file": path})
+
+    arguments: dict[str, Any] = {"state": base} if state is not None else {}
+    try:
+        return Configured(**arguments)
+    except ValidationError as error:
+        lines = [f"{'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in error.errors(include_url=False)]
+        text = "; ".join(lines)
+        raise UserError("config.invalid", f"配置 {path} 有误：{text}", f"Settings {path} are wrong: {text}") from None
+    except ValueError as error:  # tomllib's decode error
+        raise UserError(
+            "config.toml", f"配置文件 {path} 不是有效的 TOML：{error}", f"{path} is not valid TOML: {error}"
+        ) from None
