@@ -59,7 +59,9 @@ def save_state(tx: Session, consumer: str, changes: Mapping[str, bytes | None]) 
     for start in range(0, len(gone), 500):
         part = gone[start : start + 500]
         tx.execute(sa.delete(StateRow).where(StateRow.consumer == consumer, StateRow.key.in_(part)))
-    kept = [{"consumer": consumer, "key": k, "value": v} for k, v in changes.items() if v is not None]
+    kept: list[dict[str, object]] = [
+        {"consumer": consumer, "key": k, "value": v} for k, v in changes.items() if v is not None
+    ]
     if kept:
         _upsert(tx, kept)
 

@@ -1,0 +1,178 @@
+"""The ingest role: collectors, normalise, append. The only writer of the event log."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from typing import TYPE_CHECKING, Any
+
+from prometheus_client import CollectorRegistry
+
+from monitors import collector as collecting
+from monitors.record import SinkFull
+from secops import pipeline, sources, status
+from secops.worker import metrics
+from secops.worker.audit_feed import AUDIT, audit_records
+from secops.worker.batcher import Batcher
+from secops.worker.default_collectors import default_collectors
+from secops.worker.probing import probe_forever
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Mapping, Sequence
+
+    from monitors.record import Record
+    from secops.wiring import Service
+
+AUDIT_SECONDS = 0.2
+TOKEN_SECONDS = 1.0
+REPORT_SECONDS = 1.0
+RESTART_SECONDS = 5.0
+
+
+class IngestRole:
+    """Everything the role holds while it runs."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self.log = service.writable_log()
+        self.metrics = metrics.ingest(CollectorRegistry())
+        self.counters = collecting.Counters()
+        self.tokens: Mapping[str, str] = {}
+        settings = service.settings.ingest
+        self.batcher = Batcher(self._write, batch_events=settings.batch_events, queue_events=settings.queue_events)
+        self.collectors: dict[str, collecting.Collector] = {}
+        self.errors: dict[str, str] = {}
+        self._published: dict[tuple[str, str], int] = {}
+
+    def _write(self, records: Sequence[Record]) -> None:
+        started = time.perf_counter()
+        stored, quarantined = pipeline.ingest(records, self.log)
+        self.metrics.batch_seconds.observe(time.perf_counter() - started)
+        self.metrics.stored.inc(stored)
+        self.metrics.quarantined.inc(quarantined)
+
+    def build_collectors(self) -> None:
+        """Make the configured collectors; a wrong one is reported and the others run."""
+        settings = self.service.settings.ingest
+        wanted = {**(default_collectors(settings) if settings.defaults else {}), **settings.collectors}
+        surroundings = collecting.Surroundings(
+            counters=self.counters, positions=self.log.positions(), tokens=lambda: self.tokens
+        )
+        for name, described in wanted.items():
+            kind = str(described.get("kind", ""))
+            own = {key: value for key, value in described.items() if key != "kind"}
+            try:
+                self.collectors[name] = collecting.build(kind, own, surroundings)
+            except KeyError:
+                self.errors[name] = f"没有名为 {kind!r} 的采集器 / no collector kind {kind!r}"
+            except ValueError as error:  # pydantic's ValidationError is one
+                self.errors[name] = str(error)[:500]
+
+    async def run(self) -> None:
+        """Run until SIGTERM or SIGINT; whatever was submitted before is stored."""
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        self._load_tokens()
+        self.build_collectors()
+        writing = asyncio.ensure_future(self._guard("batcher", lambda: self.batcher.run(asyncio.Event()), asyncio.Event()))
+        tasks = [asyncio.ensure_future(task) for task in self._tasks(stop)]
+        try:
+            await stop.wait()
+            await asyncio.wait(tasks, timeout=5)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self._drain(writing)
+            self.log.close()
+
+    async def _drain(self, writing: asyncio.Future[None]) -> None:
+        """Let what is queued be written; then stop the writer."""
+        deadline = time.monotonic() + 5
+        while self.batcher.queued and time.monotonic() < deadline:
+            await asyncio.sleep(0.01)
+        writing.cancel()
+        await asyncio.gather(writing, return_exceptions=True)
+
+    def _tasks(self, stop: asyncio.Event) -> list[Coroutine[Any, Any, None]]:
+        now = self.service.clock
+        running = [
+            self._guard(name, lambda c=collector: c.run(self.batcher, now=now, stop=stop), stop)  # type: ignore[misc]
+            for name, collector in self.collectors.items()
+        ]
+        probing = self._guard("probes", lambda: probe_forever(self.service, self.batcher, stop), stop)
+        return [*running, probing, self._guard(AUDIT, lambda: self._feed_audit(stop), stop), self._look(stop)]
+
+    async def _guard(self, name: str, make: Any, stop: asyncio.Event) -> None:  # noqa: ANN401 - a factory of coroutines
+        """Run a collector again when it fails; its error is shown on the overview."""
+        while not stop.is_set():
+            try:
+                await make()
+                self.errors.pop(name, None)
+            except Exception as error:  # noqa: BLE001 - the loop guard: one collector must not end the others
+                self.errors[name] = f"{type(error).__name__}: {error}"[:500]
+            else:
+                return
+            await collecting.stopped_within(stop, RESTART_SECONDS)
+
+    async def _feed_audit(self, stop: asyncio.Event) -> None:
+        last_id = int(self.log.positions().get(AUDIT, 0))
+        while not stop.is_set():
+            records = await asyncio.to_thread(audit_records, self.service.database, last_id, self.service.clock())
+            if records:
+                try:
+                    await self.batcher.submit(records)
+                    last_id = int(records[-1].position[1]) if records[-1].position else last_id
+                    continue
+                except SinkFull:
+                    pass  # the rows stay in the database; the next round tries again
+            await collecting.stopped_within(stop, AUDIT_SECONDS)
+
+    async def _look(self, stop: asyncio.Event) -> None:
+        """Once a second: tokens, metrics, status."""
+        while not await collecting.stopped_within(stop, REPORT_SECONDS):
+            await asyncio.to_thread(self._load_tokens)
+            self._publish()
+            status.report(self.service.run_dir, "ingest", self.detail(), self.service.clock())
+
+    def _load_tokens(self) -> None:
+        with self.service.database.read() as tx:
+            self.tokens = sources.tenants_by_token(tx)
+
+    def _publish(self) -> None:
+        self.metrics.queued.set(self.batcher.queued)
+        self.metrics.accepting.set(0 if self.batcher.full else 1)
+        for kind, value in self.counters.connections.items():
+            self.metrics.connections.labels(kind).set(value)
+        for what, counted, metric in (
+            ("received", self.counters.received, self.metrics.received),
+            ("dropped", self.counters.dropped, self.metrics.dropped),
+            ("rejected", self.counters.rejected, self.metrics.rejected),
+        ):
+            for kind, value in counted.items():
+                metric.labels(kind).inc(value - self._published.get((what, kind), 0))
+                self._published[what, kind] = value
+
+    def detail(self) -> dict[str, Any]:
+        """What the overview shows of this role."""
+        return {
+            "accepting": not self.batcher.full,
+            "queued": self.batcher.queued,
+            "lost": self.batcher.lost,
+            "received": dict(self.counters.received),
+            "dropped": dict(self.counters.dropped),
+            "rejected": dict(self.counters.rejected),
+            "collectors": {
+                name: {"kind": one.kind, "ok": one.status.ok and name not in self.errors, "zh": one.status.zh, "en": one.status.en}
+                for name, one in self.collectors.items()
+            },
+            "errors": dict(self.errors),
+        }
+
+
+def run(service: Service) -> None:
+    """Run the role until it is told to end."""
+    asyncio.run(IngestRole(service).run())

@@ -1,0 +1,106 @@
+"""The service's own metrics (prometheus-client); made by a role when it starts, never at import.
+
+The roles are processes of their own; prometheus-client's multi-process files (``run/metrics``) bring them together, and
+the supervisor serves them at ``/metrics``. ``docs/metrics.md`` lists them, ``dashboards/`` draws them; tests hold both.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
+BATCH_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+
+
+@dataclass(frozen=True, slots=True)
+class IngestMetrics:
+    """What the ingest role counts; ``collector`` is the kind."""
+
+    received: Counter
+    dropped: Counter
+    rejected: Counter
+    connections: Gauge
+    stored: Counter
+    quarantined: Counter
+    batch_seconds: Histogram
+    queued: Gauge
+    accepting: Gauge
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerMetrics:
+    """What a consumer of the log counts."""
+
+    events: Counter
+    lag: Gauge
+    batch_seconds: Histogram
+
+
+@dataclass(frozen=True, slots=True)
+class DetectMetrics:
+    """What the detect role counts beside its progress."""
+
+    matches: Counter
+    rules: Gauge
+    refused: Gauge
+
+
+@dataclass(frozen=True, slots=True)
+class JobsMetrics:
+    """What the jobs role counts."""
+
+    outbox: Counter
+    probes: Counter
+    disk_free: Gauge
+
+
+def ingest(registry: CollectorRegistry) -> IngestMetrics:
+    """Make the ingest role's metrics."""
+    by = ["collector"]
+    return IngestMetrics(
+        received=Counter("secops_ingest_received_total", "Messages taken from sources", by, registry=registry),
+        dropped=Counter("secops_ingest_dropped_total", "Messages lost before they were durable", by, registry=registry),
+        rejected=Counter("secops_ingest_rejected_total", "Messages or connections refused on purpose", by, registry=registry),
+        connections=Gauge("secops_ingest_connections", "Connections open now", by, registry=registry, multiprocess_mode="livesum"),
+        stored=Counter("secops_events_stored_total", "Events durable in the log", registry=registry),
+        quarantined=Counter("secops_events_quarantined_total", "Messages that could not be understood", registry=registry),
+        batch_seconds=Histogram(
+            "secops_ingest_batch_seconds", "Normalise and append of one batch", registry=registry, buckets=BATCH_SECONDS
+        ),
+        queued=Gauge("secops_ingest_queued_events", "Records waiting", registry=registry, multiprocess_mode="livesum"),
+        accepting=Gauge(
+            "secops_ingest_accepting", "1 while events are acknowledged, 0 when the disk is full", registry=registry,
+            multiprocess_mode="livemin",
+        ),
+    )
+
+
+def consumer(registry: CollectorRegistry, name: str) -> ConsumerMetrics:
+    """Make the metrics of the consumer ``name`` (index or detect)."""
+    return ConsumerMetrics(
+        events=Counter(f"secops_{name}_events_total", f"Events read from the log by {name}", registry=registry),
+        lag=Gauge(f"secops_{name}_lag_events", f"Events not yet seen by {name}", registry=registry, multiprocess_mode="livesum"),
+        batch_seconds=Histogram(
+            f"secops_{name}_batch_seconds", f"One batch of {name}", registry=registry, buckets=BATCH_SECONDS
+        ),
+    )
+
+
+def detect(registry: CollectorRegistry) -> DetectMetrics:
+    """Make the detect role's own metrics."""
+    return DetectMetrics(
+        matches=Counter("secops_detect_matches_total", "Rule hits", registry=registry),
+        rules=Gauge("secops_detect_rules", "Rules running", registry=registry, multiprocess_mode="livemax"),
+        refused=Gauge("secops_detect_rules_refused", "Rules refused", registry=registry, multiprocess_mode="livemax"),
+    )
+
+
+def jobs(registry: CollectorRegistry) -> JobsMetrics:
+    """Make the jobs role's metrics."""
+    return JobsMetrics(
+        outbox=Counter("secops_outbox_handled_total", "Outbox messages tried", registry=registry),
+        probes=Counter("secops_probe_results_total", "Probe results", ["outcome"], registry=registry),
+        disk_free=Gauge("secops_disk_free_bytes", "Free bytes where the state lies", registry=registry, multiprocess_mode="livemin"),
+    )
