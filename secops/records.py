@@ -134,6 +134,9 @@ class Alert:
     clauses: tuple[str, ...] = ()  # GB/T 22239 items served, e.g. 8.1.5.4-f
     runbook: str = ""
     resolution: str = ""  # why it was closed
+    disposition: str = ""  # what it turned out to be, once closed: true_positive, false_positive, ...
+    title_zh: str = ""
+    service: str = ""  # catalogue entry the rule asks for; empty: the ticket policy decides
 
 
 class TicketState(StrEnum):
@@ -152,7 +155,7 @@ class TicketEvent:
     """One thing that happened to a ticket; the SLA clock is a pure function of these."""
 
     at: datetime
-    kind: str  # opened, assigned, answered, on_site, paused, resumed, priority, comment, resolved, reopened, closed
+    kind: str  # opened, assigned, answered, on_site, paused, resumed, priority, comment, reported, resolved, reopened, closed
     actor: str
     data: Mapping[str, Any] = field(default_factory=dict)
 

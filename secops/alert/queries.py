@@ -1,0 +1,228 @@
+"""What people do with alerts: look at them, acknowledge and close them, take them into evidence."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+import sqlalchemy as sa
+
+from secops import audit
+from secops.alert.tables import AlertEventRow, AlertRow
+from secops.errors import UserError
+from secops.records import Alert, AlertStatus, Exhibit, Level
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from sqlalchemy.orm import Session
+
+MOST: Final = 500  # rows of one page
+_TEXT: Final = 1000  # characters of a reason
+
+
+class Disposition(StrEnum):
+    """What a closed alert turned out to be."""
+
+    TRUE_POSITIVE = "true_positive"  # 属实: it happened and mattered
+    BENIGN = "benign"  # 属实但无害: it happened and was meant to
+    FALSE_POSITIVE = "false_positive"  # 误报: the rule was wrong
+    DUPLICATE = "duplicate"  # 重复: another alert or ticket has it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertEvent:
+    """A line of an alert's history."""
+
+    at: datetime
+    kind: str  # raised, joined, acknowledged, closed
+    actor: str
+    count: int  # events that came with it
+    reason: str
+
+
+def get(tx: Session, alert_id: int, *, tenants: frozenset[str] | None = None) -> Alert:
+    """Give one alert; ``tenants`` None sees all.
+
+    Raises:
+        UserError: ``alert.unknown``, also when it belongs to a tenant that is not among ``tenants``.
+    """
+    return to_record(_row(tx, alert_id, tenants))
+
+
+def find(
+    tx: Session,
+    *,
+    tenants: frozenset[str] | None = None,
+    status: AlertStatus | None = None,
+    level: Level | None = None,
+    rule_id: str = "",
+    limit: int = 50,
+    before: int | None = None,
+) -> list[Alert]:
+    """Give alerts, newest first; the next page starts ``before`` the last one's id."""
+    query = _seen_by(sa.select(AlertRow), tenants).order_by(AlertRow.id.desc()).limit(max(1, min(limit, MOST)))
+    if status is not None:
+        query = query.where(AlertRow.status == status.value)
+    if level is not None:
+        query = query.where(AlertRow.level == level.value)
+    if rule_id:
+        query = query.where(AlertRow.rule_id == rule_id)
+    if before is not None:
+        query = query.where(AlertRow.id < before)
+    return [to_record(row) for row in tx.scalars(query)]
+
+
+def counts(tx: Session, *, tenants: frozenset[str] | None = None) -> dict[tuple[AlertStatus, Level], int]:
+    """Count alerts by status and level; pairs without alerts are absent."""
+    columns = (AlertRow.status, AlertRow.level, sa.func.count())
+    query = _seen_by(sa.select(*columns), tenants).group_by(AlertRow.status, AlertRow.level)
+    return {(AlertStatus(status), Level(level)): number for status, level, number in tx.execute(query)}
+
+
+def history(tx: Session, alert_id: int, *, limit: int = MOST) -> list[AlertEvent]:
+    """Give what happened to an alert, oldest first; the first ``limit`` lines."""
+    query = sa.select(AlertEventRow).where(AlertEventRow.alert_id == alert_id).order_by(AlertEventRow.id).limit(limit)
+    return [AlertEvent(at=e.at, kind=e.kind, actor=e.actor, count=e.count, reason=e.reason) for e in tx.scalars(query)]
+
+
+def acknowledge(
+    tx: Session,
+    alert_id: int,
+    *,
+    actor: str,
+    reason: str = "",
+    now: datetime,
+    tenants: frozenset[str] | None = None,
+    source_ip: str = "",
+) -> Alert:
+    """Say that somebody looks after an open alert; audited.
+
+    Raises:
+        UserError: ``alert.unknown``, or ``alert.status`` when it is not open.
+    """
+    row = _row(tx, alert_id, tenants, lock=True)
+    if row.status != AlertStatus.OPEN:
+        raise UserError(
+            "alert.status",
+            f"告警 {alert_id} 不是未处理状态，不能确认",
+            f"alert {alert_id} is not open, so it cannot be acknowledged",
+        )
+    row.status = AlertStatus.ACKNOWLEDGED.value
+    _note(tx, row, "acknowledged", actor=actor, reason=reason, now=now, source_ip=source_ip)
+    return to_record(row)
+
+
+def close(
+    tx: Session,
+    alert_id: int,
+    *,
+    actor: str,
+    reason: str,
+    now: datetime,
+    disposition: Disposition = Disposition.TRUE_POSITIVE,
+    tenants: frozenset[str] | None = None,
+    source_ip: str = "",
+) -> Alert:
+    """Close an alert with a reason and what it turned out to be; the next match raises a new one. Audited.
+
+    Raises:
+        UserError: ``alert.unknown``, ``alert.status`` when it is closed already, ``alert.reason`` without a reason.
+    """
+    row = _row(tx, alert_id, tenants, lock=True)
+    if row.status == AlertStatus.CLOSED:
+        raise UserError("alert.status", f"告警 {alert_id} 已关闭", f"alert {alert_id} is closed already")
+    if not reason.strip():
+        raise UserError("alert.reason", "关闭告警须写明原因", "closing an alert needs a reason")
+    row.status = AlertStatus.CLOSED.value
+    row.disposition = disposition.value
+    row.resolution = _clean(reason)
+    _note(tx, row, "closed", actor=actor, reason=reason, now=now, source_ip=source_ip)
+    return to_record(row)
+
+
+def exhibits(tx: Session, alert_id: int) -> list[Exhibit]:
+    """Give the alert and its whole history as files for an evidence pack.
+
+    Raises:
+        UserError: ``alert.unknown``.
+    """
+    alert = get(tx, alert_id)
+    lines = history(tx, alert_id, limit=1_000_000)
+    return [
+        _exhibit(alert, "alert.json", asdict(alert)),
+        _exhibit(alert, "history.json", [asdict(line) for line in lines]),
+    ]
+
+
+def to_record(row: AlertRow) -> Alert:
+    """Give the row as the record that other stages see."""
+    return Alert(
+        id=row.id,
+        tenant=row.tenant,
+        rule_id=row.rule_id,
+        title=row.title,
+        title_zh=row.title_zh,
+        level=Level(row.level),
+        status=AlertStatus(row.status),
+        fingerprint=row.fingerprint,
+        first_seen=row.first_seen,
+        last_seen=row.last_seen,
+        created_at=row.created_at,
+        count=row.count,
+        group=row.group,
+        event_ids=tuple(row.event_ids),
+        tags=tuple(row.tags),
+        clauses=tuple(row.clauses),
+        runbook=row.runbook,
+        service=row.service,
+        disposition=row.disposition or "",
+        resolution=row.resolution or "",
+    )
+
+
+def _seen_by(query: Any, tenants: frozenset[str] | None) -> Any:  # noqa: ANN401 - sa.Select of whatever columns
+    return query if tenants is None else query.where(AlertRow.tenant.in_(sorted(tenants)))
+
+
+def _row(tx: Session, alert_id: int, tenants: frozenset[str] | None, *, lock: bool = False) -> AlertRow:
+    query = _seen_by(sa.select(AlertRow).where(AlertRow.id == alert_id), tenants)
+    row: AlertRow | None = tx.scalar(query.with_for_update() if lock else query)
+    if row is None:
+        raise UserError(
+            "alert.unknown",
+            f"没有编号为 {alert_id} 的告警，或无权查看",
+            f"there is no alert {alert_id} that you may see",
+        )
+    return row
+
+
+def _note(
+    tx: Session, row: AlertRow, kind: str, *, actor: str, reason: str, now: datetime, source_ip: str
+) -> None:
+    data = {"disposition": row.disposition} if kind == "closed" else {}
+    tx.add(AlertEventRow(alert_id=row.id, at=now, kind=kind, actor=actor[:200], reason=_clean(reason), data=data))
+    audit.record(
+        tx,
+        at=now,
+        actor=actor,
+        action=f"alert.{'acknowledge' if kind == 'acknowledged' else 'close'}",
+        target=f"alert:{row.id}",
+        tenant=row.tenant,
+        reason=_clean(reason),
+        source_ip=source_ip,
+        detail=data,
+    )
+
+
+def _clean(text: str) -> str:
+    """Bound a person's text and take out NUL, which PostgreSQL refuses."""
+    return text.replace("\x00", "").strip()[:_TEXT]
+
+
+def _exhibit(alert: Alert, name: str, content: dict[str, Any] | Sequence[dict[str, Any]]) -> Exhibit:
+    body = orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z | orjson.OPT_SORT_KEYS)
+    return Exhibit(tenant=alert.tenant, path=f"alerts/{alert.id}/{name}", media_type="application/json", content=body)

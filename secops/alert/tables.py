@@ -1,0 +1,65 @@
+"""Alerts, and the append-only history of what happened to each."""
+
+from __future__ import annotations
+
+from datetime import datetime  # noqa: TC003 - SQLAlchemy reads the annotation
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Mapped, mapped_column
+
+from secops.db import APPEND_ONLY, Base
+
+BIG = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+
+
+class AlertRow(Base):
+    """One alert as it stands now."""
+
+    __tablename__ = "alerts"
+    __table_args__ = (
+        sa.Index("ix_alerts_fingerprint_last_seen", "fingerprint", "last_seen"),
+        sa.Index("ix_alerts_tenant_id", "tenant", "id"),
+        sa.Index("ix_alerts_status_level", "status", "level"),
+        {"sqlite_autoincrement": True},  # an id that evidence names is never given out twice
+    )
+
+    id: Mapped[int] = mapped_column(BIG, primary_key=True)
+    tenant: Mapped[str] = mapped_column(sa.String(100))
+    rule_id: Mapped[str] = mapped_column(sa.String(200), index=True)
+    title: Mapped[str] = mapped_column(sa.String(500))
+    title_zh: Mapped[str] = mapped_column(sa.String(500))
+    level: Mapped[str] = mapped_column(sa.String(20))
+    status: Mapped[str] = mapped_column(sa.String(20))
+    fingerprint: Mapped[str] = mapped_column(sa.String(64))
+    first_seen: Mapped[datetime]
+    last_seen: Mapped[datetime]
+    created_at: Mapped[datetime]
+    count: Mapped[int] = mapped_column(sa.BigInteger)
+    group: Mapped[dict[str, Any]] = mapped_column("group_values", sa.JSON)
+    event_ids: Mapped[list[str]] = mapped_column(sa.JSON)
+    tags: Mapped[list[str]] = mapped_column(sa.JSON)
+    clauses: Mapped[list[str]] = mapped_column(sa.JSON)
+    runbook: Mapped[str] = mapped_column(sa.String(200))
+    service: Mapped[str] = mapped_column(sa.String(100))
+    disposition: Mapped[str] = mapped_column(sa.String(30), default="")
+    resolution: Mapped[str] = mapped_column(sa.String(1000), default="")
+
+
+class AlertEventRow(Base):
+    """One thing that happened to an alert: raised, joined (a batch), acknowledged, closed."""
+
+    __tablename__ = "alert_events"
+    __table_args__ = (
+        sa.Index("ix_alert_events_alert_id_id", "alert_id", "id"),
+        {"info": APPEND_ONLY, "sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(BIG, primary_key=True)
+    alert_id: Mapped[int] = mapped_column(BIG, sa.ForeignKey("alerts.id"))
+    at: Mapped[datetime]
+    kind: Mapped[str] = mapped_column(sa.String(20))
+    actor: Mapped[str] = mapped_column(sa.String(200))
+    count: Mapped[int] = mapped_column(sa.BigInteger, default=0)  # events behind it
+    reason: Mapped[str] = mapped_column(sa.String(1000), default="")
+    data: Mapped[dict[str, Any]] = mapped_column(sa.JSON, default=dict)
