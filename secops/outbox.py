@@ -17,7 +17,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from secops.db import Base
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from secops.db import Database
 
@@ -83,10 +83,15 @@ def drain(
     now: Callable[[], datetime],
     limit: int = 100,
     effects: Mapping[type, list[Effect]] | None = None,
+    kinds: Collection[type] | None = None,
 ) -> int:
-    """Handle up to ``limit`` due messages and give how many were tried."""
+    """Handle up to ``limit`` due messages and give how many were tried.
+
+    ``kinds`` limits a worker to some kinds, so that slow effects outside never delay the messages inside.
+    """
+    names = list(KINDS) if kinds is None else [kind.__name__ for kind in kinds]
     tried = 0
-    while tried < limit and (claimed := _claim(database, now())) is not None:
+    while tried < limit and (claimed := _claim(database, names, now())) is not None:
         tried += 1
         row_id, message = claimed
         try:
@@ -100,11 +105,16 @@ def drain(
     return tried
 
 
-def _claim(database: Database, now: datetime) -> tuple[int, Message] | None:
+def _claim(database: Database, names: list[str], now: datetime) -> tuple[int, Message] | None:
     """Lease the oldest due message by moving its due time behind the lease."""
     due = (
         sa.select(OutboxRow)
-        .where(OutboxRow.done_at.is_(None), OutboxRow.dead_at.is_(None), OutboxRow.due_at <= now)
+        .where(
+            OutboxRow.done_at.is_(None),
+            OutboxRow.dead_at.is_(None),
+            OutboxRow.due_at <= now,
+            OutboxRow.kind.in_(names),
+        )
         .order_by(OutboxRow.due_at, OutboxRow.id)
         .limit(1)
     )

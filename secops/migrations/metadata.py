@@ -1,0 +1,16 @@
+"""Every table of the service, whichever package owns it."""
+
+from __future__ import annotations
+
+import secops.alert.tables
+import secops.audit
+import secops.outbox
+import secops.progress
+import secops.sources
+import secops.ticket.tables  # noqa: F401 - importing a module registers its tables
+from ca.tables import Base as CaBase
+from identity.oidc import tables as oidc_tables  # noqa: F401 - likewise
+from identity.tables import Base as IdentityBase
+from secops.db import Base
+
+METADATAS = (Base.metadata, IdentityBase.metadata, CaBase.metadata)

@@ -1,0 +1,278 @@
+"""The composition root: which engine stands behind which shape, and who handles which message.
+
+Nothing else in the service chooses an engine. A stage never imports another; what it needs of one arrives from here.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ca.authority import Authority
+from ca.settings import Settings as CaSettings
+from identity.embedded import EmbeddedProvider
+from identity.oidc.issuer import Issuer
+from identity.oidc.settings import OidcSettings
+from identity.secretbox import AesGcmBox
+from identity.settings import IdentitySettings
+from secops import audit, migrations, outbox, status
+from secops.alert import queries as alerts
+from secops.alert.group import raise_for_buried
+from secops.db import Database
+from secops.match.load import load_rules
+from secops.notify.backchannel import tell
+from secops.settings import ROLES
+from secops.store.files import FileLog
+from secops.store.sqlite import SqliteIndex
+from secops.ticket import desk
+from secops.ticket.calendar_file import load_calendar
+from secops.ticket.policy import load_policy
+from secops.ticket.services import load_catalogue
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from sqlalchemy.orm import Session
+
+    from ca.authority import CertificateState
+    from secops.match.rule import RuleSet
+    from secops.settings import Settings
+    from secops.store.index import Index
+    from secops.store.log import Log
+    from secops.ticket.calendar import Calendar
+    from secops.ticket.policy import Policy
+    from secops.ticket.services import Catalogue
+
+SILENCE = timedelta(seconds=10)  # a role that reported nothing for so long is shown as down
+BOX_KEY_BYTES = 32
+
+
+def content_dir() -> Path:
+    """Give the folder that holds rules/, runbooks/ and dashboards/: the checkout's, or the installed package's."""
+    package = Path(__file__).resolve().parent
+    return package.parent if (package.parent / "rules").is_dir() else package / "content"
+
+
+def utcnow() -> datetime:
+    """Give the wall clock; the one place where the service reads it."""
+    return datetime.now(UTC)
+
+
+@dataclass
+class Service:
+    """Everything a role, a page or a command works with; parts are opened when first used."""
+
+    settings: Settings
+    database: Database
+    authority: Authority
+    identity: EmbeddedProvider
+    issuer: Issuer
+    clock: Callable[[], datetime] = utcnow
+
+    @cached_property
+    def log(self) -> Log:
+        """The event log, for reading."""
+        return FileLog(self.log_dir, partitions=self.settings.log.partitions)
+
+    def writable_log(self) -> Log:
+        """Open the event log for writing: the ingest role alone.
+
+        Raises:
+            LogBusy: another process writes it.
+        """
+        log = self.settings.log
+        return FileLog(
+            self.log_dir,
+            partitions=log.partitions,
+            writable=True,
+            segment_bytes=log.segment_bytes,
+            reserve_bytes=log.reserve_bytes,
+        )
+
+    @cached_property
+    def index(self) -> Index:
+        """The search index, for reading."""
+        return SqliteIndex(self.index_dir, self.log)
+
+    def writable_index(self) -> SqliteIndex:
+        """Open the search index for writing: the index role alone."""
+        return SqliteIndex(self.index_dir, self.log, writable=True)
+
+    @cached_property
+    def rules(self) -> RuleSet:
+        """The rules as the folders hold them when first asked."""
+        return load_rules(self.rule_folders())
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        """The purchased services."""
+        return load_catalogue([content_dir() / "rules" / "services"])
+
+    @cached_property
+    def policy(self) -> Policy:
+        """Which alert becomes which ticket."""
+        return load_policy([content_dir() / "rules" / "ticket"], self.catalogue)
+
+    @cached_property
+    def calendar(self) -> Calendar:
+        """The working calendar."""
+        return load_calendar([content_dir() / "rules" / "calendar"])
+
+    def rule_folders(self) -> tuple[Path, ...]:
+        """Where detection rules lie: the product's own, the state folder's, and those in the settings."""
+        own = content_dir() / "rules"
+        local = self.settings.state / "rules"
+        folders = (own / "detection", own / "correlation", local, *self.settings.detect.rules)
+        return tuple(folder for folder in folders if folder.is_dir())
+
+    @property
+    def run_dir(self) -> Path:
+        """What running roles say of themselves."""
+        return self.settings.state / "run"
+
+    @property
+    def log_dir(self) -> Path:
+        """The event log's segments."""
+        return self.settings.state / "log"
+
+    @property
+    def index_dir(self) -> Path:
+        """The search index's files."""
+        return self.settings.state / "index"
+
+    @property
+    def ca_dir(self) -> Path:
+        """The certificate authority's files."""
+        return self.settings.state / "ca"
+
+    @property
+    def evidence_dir(self) -> Path:
+        """Packs built from the console."""
+        return self.settings.state / "evidence"
+
+    @property
+    def content_dir(self) -> Path:
+        """Rules, runbooks and dashboards."""
+        return content_dir()
+
+    def status(self) -> dict[str, Any]:
+        """What the overview shows: roles, disk, rules, collectors, the root key's whereabouts."""
+        now = self.clock()
+        roles = [status.read(self.run_dir, role, now, SILENCE) for role in ROLES]
+        said = {role.role: role.detail for role in roles}
+        disk = status.disk(self.settings.state, self.settings.log.reserve_bytes)
+        return {
+            "roles": roles,
+            "disk": disk,
+            "accepting": disk.accepting and bool(said["ingest"].get("accepting", True)),
+            "ingest": said["ingest"],
+            "detect": said["detect"],
+            "index": said["index"],
+            "root_key_here": (self.ca_dir / "offline" / "root.key").exists(),
+        }
+
+    def handlers(self) -> Mapping[type, list[outbox.Handler]]:
+        """Who handles which outbox message, in the transaction that marks it done."""
+        return {outbox.Raised: [self._open_ticket], outbox.Buried: [raise_for_buried], outbox.SessionEnded: []}
+
+    def effects(self) -> Mapping[type, list[outbox.Effect]]:
+        """Who reaches outside for which outbox message, before that transaction."""
+        return {outbox.SessionEnded: [self._tell_relying_parties]}
+
+    def _open_ticket(self, tx: Session, message: outbox.Raised, now: datetime) -> None:
+        desk.open_for_alert(tx, alerts.get(tx, message.alert_id), self.policy, now)
+
+    def _tell_relying_parties(self, message: outbox.SessionEnded, now: datetime) -> None:
+        with self.database.begin() as tx:
+            notes = self.issuer.notifications(tx, message.session_id, now)
+            self.issuer.end_grants(tx, message.session_id, now)
+        tell(notes, trust=self.authority.root_pem())
+
+    def close(self) -> None:
+        """Close what was opened."""
+        for part in ("index", "log"):
+            if part in self.__dict__:
+                self.__dict__[part].close()
+        self.database.close()
+
+
+def prepare(settings: Settings) -> None:
+    """Make the state folder what this version needs: folders, secret key, schema, certificate authority. Repeatable."""
+    state = settings.state
+    for folder in (state, *(state / name for name in ("run", "log", "index", "ca", "evidence", "secrets", "rules", "tls"))):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _box_key(state)
+    database = Database(settings.url)
+    try:
+        migrations.upgrade(database)
+        if not Authority.exists(state / "ca"):
+            Authority.initialise(state / "ca", database, ca_settings(settings), now=utcnow())
+    finally:
+        database.close()
+
+
+@contextmanager
+def opened(settings: Settings) -> Iterator[Service]:
+    """Open the service and close it at the end; the state must have been prepared."""
+    service = open_service(settings)
+    try:
+        yield service
+    finally:
+        service.close()
+
+
+def open_service(settings: Settings, clock: Callable[[], datetime] = utcnow) -> Service:
+    """Put the parts together over a prepared state folder."""
+    database = Database(settings.url)
+    box = AesGcmBox(_box_key(settings.state))
+    authority = Authority.open(settings.state / "ca", database, ca_settings(settings), now=clock())
+    identity = EmbeddedProvider(
+        database,
+        IdentitySettings(),
+        audit=audit.record,
+        certificate_status=lambda serial, now: _state(authority.status(serial, now)),
+        box=box,
+        on_session_end=_session_ended,
+    )
+    issuer = Issuer(
+        OidcSettings(issuer=settings.issuer),
+        database,
+        box,
+        account=identity.account,
+        audit=audit.record,
+    )
+    return Service(settings, database, authority, identity, issuer, clock)
+
+
+def ca_settings(settings: Settings) -> CaSettings:
+    """What the certificate authority is told of this installation."""
+    return CaSettings(base_url=f"http://{settings.web.public_host}:{settings.web.pki_port}/pki")
+
+
+def _state(found: CertificateState) -> str:
+    return found.state
+
+
+def _session_ended(tx: Session, session_id: str, account_id: str, now: datetime) -> None:
+    outbox.publish(tx, outbox.SessionEnded(session_id=session_id, account_id=account_id), now)
+
+
+def _box_key(state: Path) -> bytes:
+    """Read the key that seals second factors and signing keys in the database, or make it: 0600, beside the database."""
+    path = state / "secrets" / "box.key"
+    try:
+        with path.open("xb", opener=_private) as file:
+            file.write(secrets.token_bytes(BOX_KEY_BYTES))
+    except FileExistsError:
+        pass
+    return path.read_bytes()
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)

@@ -1,0 +1,90 @@
+"""The jobs role: the outbox (alerts become tickets, relying parties are told), the CRL, certificates, disk."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from prometheus_client import CollectorRegistry
+
+from secops import outbox, status
+from secops.worker import metrics
+from secops.worker.loop import Reporter, Stop
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from secops.wiring import Service
+
+IDLE_SECONDS = 0.1
+HOUSEKEEPING_SECONDS = 60.0
+
+
+class JobsRole:
+    """Everything the role holds while it runs."""
+
+    def __init__(self, service: Service, stop: Stop) -> None:
+        self.service = service
+        self.stop = stop
+        self.counted = metrics.jobs(CollectorRegistry())
+        self.errors: dict[str, str] = {}
+
+    def drain(self, kinds: Collection[type]) -> None:
+        """Handle messages of ``kinds`` until asked to end."""
+        while not self.stop:
+            tried = outbox.drain(
+                self.service.database,
+                self.service.handlers(),
+                self.service.clock,
+                effects=self.service.effects(),
+                kinds=kinds,
+            )
+            self.counted.outbox.inc(tried)
+            if not tried:
+                self.stop.rest(IDLE_SECONDS)
+
+    def housekeeping(self) -> None:
+        """What is due every minute; one failing chore must not stop the others."""
+        now = self.service.clock()
+        for name, chore in (
+            ("crl", lambda: self.service.authority.crl(now)),
+            ("oidc-keys", lambda: self.service.issuer.ensure_keys(now)),
+        ):
+            try:
+                chore()
+                self.errors.pop(name, None)
+            except Exception as error:  # noqa: BLE001 - the loop guard: shown on the overview, tried again in a minute
+                self.errors[name] = f"{type(error).__name__}: {error}"[:500]
+
+    def detail(self) -> dict[str, Any]:
+        """What the overview shows of this role."""
+        disk = status.disk(self.service.settings.state, self.service.settings.log.reserve_bytes)
+        self.counted.disk_free.set(disk.free)
+        return {"errors": dict(self.errors)}
+
+    def run(self) -> None:
+        """Run until asked to end: messages that reach outside have a thread of their own."""
+        outside = set(self.service.effects())
+        inside = set(outbox.KINDS.values()) - outside
+        workers = [threading.Thread(target=self.drain, args=(kinds,), name="outbox") for kinds in (inside, outside)]
+        for worker in workers:
+            worker.start()
+        reporter = Reporter(self.service.run_dir, "jobs", self.detail, self.service.clock)
+        due = 0.0
+        while not self.stop:
+            if time.monotonic() >= due:
+                self.housekeeping()
+                due = time.monotonic() + HOUSEKEEPING_SECONDS
+            reporter.tick()
+            self.stop.rest(0.5)
+            if not all(worker.is_alive() for worker in workers):
+                self.stop.set()
+                raise RuntimeError("an outbox worker ended; the supervisor starts the role again")
+        for worker in workers:
+            worker.join()
+
+
+def run(service: Service) -> None:
+    """Run the role until it is told to end."""
+    JobsRole(service, Stop().on_signals()).run()
