@@ -81,6 +81,7 @@ def drain(
     database: Database,
     handlers: Mapping[type, list[Handler]],
     now: Callable[[], datetime],
+    *,
     limit: int = 100,
     effects: Mapping[type, list[Effect]] | None = None,
     kinds: Collection[type] | None = None,

@@ -14,9 +14,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from identity.embedded import EmbeddedProvider
+
 from ca.authority import Authority
 from ca.settings import Settings as CaSettings
-from identity.embedded import EmbeddedProvider
 from identity.oidc.issuer import Issuer
 from identity.oidc.settings import OidcSettings
 from identity.secretbox import AesGcmBox
@@ -205,7 +206,10 @@ class Service:
 def prepare(settings: Settings) -> None:
     """Make the state folder what this version needs: folders, secret key, schema, certificate authority. Repeatable."""
     state = settings.state
-    for folder in (state, *(state / name for name in ("run", "log", "index", "ca", "evidence", "secrets", "rules", "tls"))):
+    for folder in (
+        state,
+        *(state / name for name in ("run", "log", "index", "ca", "evidence", "secrets", "rules", "tls")),
+    ):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     _box_key(state)
     database = Database(settings.url)

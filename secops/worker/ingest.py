@@ -28,6 +28,7 @@ AUDIT_SECONDS = 0.2
 TOKEN_SECONDS = 1.0
 REPORT_SECONDS = 1.0
 RESTART_SECONDS = 5.0
+DRAIN_SECONDS = 5.0
 
 
 class IngestRole:
@@ -77,7 +78,8 @@ class IngestRole:
             loop.add_signal_handler(number, stop.set)
         self._load_tokens()
         self.build_collectors()
-        writing = asyncio.ensure_future(self._guard("batcher", lambda: self.batcher.run(asyncio.Event()), asyncio.Event()))
+        drained = asyncio.Event()
+        writing = asyncio.ensure_future(self._guard("batcher", lambda: self.batcher.run(drained), drained))
         tasks = [asyncio.ensure_future(task) for task in self._tasks(stop)]
         try:
             await stop.wait()
@@ -86,16 +88,11 @@ class IngestRole:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            await self._drain(writing)
+            drained.set()  # the batcher writes what is queued, then ends
+            await asyncio.wait({writing}, timeout=DRAIN_SECONDS)
+            writing.cancel()
+            await asyncio.gather(writing, return_exceptions=True)
             self.log.close()
-
-    async def _drain(self, writing: asyncio.Future[None]) -> None:
-        """Let what is queued be written; then stop the writer."""
-        deadline = time.monotonic() + 5
-        while self.batcher.queued and time.monotonic() < deadline:
-            await asyncio.sleep(0.01)
-        writing.cancel()
-        await asyncio.gather(writing, return_exceptions=True)
 
     def _tasks(self, stop: asyncio.Event) -> list[Coroutine[Any, Any, None]]:
         now = self.service.clock
@@ -166,7 +163,12 @@ class IngestRole:
             "dropped": dict(self.counters.dropped),
             "rejected": dict(self.counters.rejected),
             "collectors": {
-                name: {"kind": one.kind, "ok": one.status.ok and name not in self.errors, "zh": one.status.zh, "en": one.status.en}
+                name: {
+                    "kind": one.kind,
+                    "ok": one.status.ok and name not in self.errors,
+                    "zh": one.status.zh,
+                    "en": one.status.en,
+                }
                 for name, one in self.collectors.items()
             },
             "errors": dict(self.errors),

@@ -43,7 +43,9 @@ class Stop:
 class Reporter:
     """Writes a role's status at most once a second, whatever the pace of its loop."""
 
-    def __init__(self, folder: Path, role: str, detail: Callable[[], Mapping[str, Any]], now: Callable[[], datetime]) -> None:
+    def __init__(
+        self, folder: Path, role: str, detail: Callable[[], Mapping[str, Any]], now: Callable[[], datetime]
+    ) -> None:
         self._folder, self._role, self._detail, self._now = folder, role, detail, now
         self._last: datetime | None = None
 

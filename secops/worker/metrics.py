@@ -62,16 +62,24 @@ def ingest(registry: CollectorRegistry) -> IngestMetrics:
     return IngestMetrics(
         received=Counter("secops_ingest_received_total", "Messages taken from sources", by, registry=registry),
         dropped=Counter("secops_ingest_dropped_total", "Messages lost before they were durable", by, registry=registry),
-        rejected=Counter("secops_ingest_rejected_total", "Messages or connections refused on purpose", by, registry=registry),
-        connections=Gauge("secops_ingest_connections", "Connections open now", by, registry=registry, multiprocess_mode="livesum"),
+        rejected=Counter(
+            "secops_ingest_rejected_total", "Messages or connections refused on purpose", by, registry=registry
+        ),
+        connections=Gauge(
+            "secops_ingest_connections", "Connections open now", by, registry=registry, multiprocess_mode="livesum"
+        ),
         stored=Counter("secops_events_stored_total", "Events durable in the log", registry=registry),
-        quarantined=Counter("secops_events_quarantined_total", "Messages that could not be understood", registry=registry),
+        quarantined=Counter(
+            "secops_events_quarantined_total", "Messages that could not be understood", registry=registry
+        ),
         batch_seconds=Histogram(
             "secops_ingest_batch_seconds", "Normalise and append of one batch", registry=registry, buckets=BATCH_SECONDS
         ),
         queued=Gauge("secops_ingest_queued_events", "Records waiting", registry=registry, multiprocess_mode="livesum"),
         accepting=Gauge(
-            "secops_ingest_accepting", "1 while events are acknowledged, 0 when the disk is full", registry=registry,
+            "secops_ingest_accepting",
+            "1 while events are acknowledged, 0 when the disk is full",
+            registry=registry,
             multiprocess_mode="livemin",
         ),
     )
@@ -81,7 +89,12 @@ def consumer(registry: CollectorRegistry, name: str) -> ConsumerMetrics:
     """Make the metrics of the consumer ``name`` (index or detect)."""
     return ConsumerMetrics(
         events=Counter(f"secops_{name}_events_total", f"Events read from the log by {name}", registry=registry),
-        lag=Gauge(f"secops_{name}_lag_events", f"Events not yet seen by {name}", registry=registry, multiprocess_mode="livesum"),
+        lag=Gauge(
+            f"secops_{name}_lag_events",
+            f"Events not yet seen by {name}",
+            registry=registry,
+            multiprocess_mode="livesum",
+        ),
         batch_seconds=Histogram(
             f"secops_{name}_batch_seconds", f"One batch of {name}", registry=registry, buckets=BATCH_SECONDS
         ),
@@ -102,5 +115,7 @@ def jobs(registry: CollectorRegistry) -> JobsMetrics:
     return JobsMetrics(
         outbox=Counter("secops_outbox_handled_total", "Outbox messages tried", registry=registry),
         probes=Counter("secops_probe_results_total", "Probe results", ["outcome"], registry=registry),
-        disk_free=Gauge("secops_disk_free_bytes", "Free bytes where the state lies", registry=registry, multiprocess_mode="livemin"),
+        disk_free=Gauge(
+            "secops_disk_free_bytes", "Free bytes where the state lies", registry=registry, multiprocess_mode="livemin"
+        ),
     )

@@ -44,4 +44,6 @@ def run_role(role: str, settings: Settings) -> None:
                 jobs.run(service)
             case _:
                 known = ", ".join(ROLES)
-                raise UserError("role.unknown", f"没有角色 {role!r}；可选：{known}", f"No role {role!r}; choose one of {known}")
+                raise UserError(
+                    "role.unknown", f"没有角色 {role!r}；可选：{known}", f"No role {role!r}; choose one of {known}"
+                )

@@ -42,7 +42,9 @@ class RuleWatch:
         try:
             rules = load_rules(self._folders)
         except OSError as error:
-            self.broken = [f"规则目录无法读取，沿用上一版规则 / rule folder unreadable, the last good set runs: {error}"]
+            self.broken = [
+                f"规则目录无法读取，沿用上一版规则 / rule folder unreadable, the last good set runs: {error}"
+            ]
             return False
         known = {(r.file, r.line) for r in self.rules.refused}
         fresh = [r for r in rules.refused if (r.file, r.line) not in known]

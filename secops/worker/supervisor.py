@@ -48,6 +48,7 @@ class Supervisor:
     commands: Mapping[str, Sequence[str]]
     environment: Mapping[str, str]
     say: Say
+    ended: Callable[[int], None] = lambda _pid: None  # told the process id of every child that ended
     monotonic: Callable[[], float] = time.monotonic
     children: list[Child] = field(init=False)
 
@@ -75,10 +76,13 @@ class Supervisor:
             if now - child.started >= STEADY_SECONDS:
                 child.delay = FIRST_DELAY
             _close_stdin(child.process)
+            self.ended(child.process.pid)
             child.process, child.not_before = None, now + child.delay
             child.delay = min(child.delay * 2, LONGEST_DELAY)
             child.restarts += 1
-            self.say(f"进程 {child.name} 已退出（{_ending(code)}），即将重启 / {child.name} ended ({_ending(code)}), starting it again")
+            self.say(
+                f"进程 {child.name} 已退出（{_ending(code)}），即将重启 / {child.name} ended ({_ending(code)}), starting it again"
+            )
 
     def _start(self, child: Child, now: float) -> None:
         environment = {**os.environ, **self.environment, SUPERVISED: "1"}

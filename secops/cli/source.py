@@ -1,0 +1,53 @@
+"""``secops source``: tokens with which a tenant's senders push events."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from secops import sources
+from secops.cli.context import ConfigOption, JsonOption, StateOption, emit, open_from, table
+
+app = typer.Typer(help="日志来源令牌 / tokens of log sources", no_args_is_help=True)
+
+
+@app.command()
+def add(
+    name: Annotated[str, typer.Argument(help="来源名称 / name of the source")],
+    tenant: Annotated[str, typer.Option(help="所属单位 / organisation it belongs to")] = "city",
+    state: StateOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """新建令牌，只显示一次 / Make a token; it is shown once."""
+    with open_from(state, config) as service:
+        with service.database.begin() as tx:
+            token = sources.create_token(tx, tenant=tenant, name=name, actor="cli", now=service.clock())
+        port = service.settings.ingest.push_port
+        example = f"curl -H 'Authorization: Bearer {token}' --data-binary @FILE.jsonl http://127.0.0.1:{port}/push"
+        emit({"token": token, "tenant": tenant, "name": name}, as_json, f"{token}\n{example}")
+
+
+@app.command("list")
+def list_tokens(state: StateOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """列出令牌（不含令牌本身）/ List tokens, without the tokens themselves."""
+    with open_from(state, config) as service, service.database.read() as tx:
+        rows = [
+            {"id": r.id, "tenant": r.tenant, "name": r.name, "created_at": r.created_at, "revoked_at": r.revoked_at}
+            for r in sources.tokens(tx)
+        ]
+    text = [
+        [str(r["id"]), str(r["tenant"]), str(r["name"]), "已吊销 revoked" if r["revoked_at"] else "有效 live"]
+        for r in rows
+    ]
+    emit(rows, as_json, lambda: table(text, ["id", "单位 tenant", "名称 name", "状态 state"]))
+
+
+@app.command()
+def revoke(token_id: int, state: StateOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """吊销令牌 / Revoke a token."""
+    with open_from(state, config) as service:
+        with service.database.begin() as tx:
+            sources.revoke_token(tx, token_id, actor="cli", now=service.clock())
+        emit({"revoked": token_id}, as_json, f"已吊销 / revoked: {token_id}")
