@@ -248,7 +248,7 @@ def open_service(settings: Settings, clock: Callable[[], datetime] = utcnow) -> 
         OidcSettings(issuer=settings.issuer),
         database,
         box,
-        account=identity.account,
+        session=identity.session_by_id,
         audit=audit.record,
     )
     return Service(settings, database, authority, identity, issuer, clock)

@@ -86,7 +86,7 @@ def register(
     post_logout_uris: Sequence[str] = (),
     backchannel_logout_uri: str = "",
     required_acr: str = "",
-    id_token_alg: str = "RS256",
+    id_token_alg: str = "RS256",  # noqa: S107 - an algorithm, not a password
     refreshes: bool = False,
     introspects: bool = False,
 ) -> Client:
@@ -98,6 +98,8 @@ def register(
         OidcError: ``client.invalid``: an identifier, secret or URI that cannot be accepted, with the reason.
     """
     _check(client_id, secret, id_token_alg)
+    if not redirect_uris:
+        raise _invalid("至少登记一个返回地址", "register at least one redirect URI")
     for uri in (*redirect_uris, *post_logout_uris, *filter(None, [backchannel_logout_uri])):
         check_uri(uri)
     row = tx.get(ClientRow, client_id) or ClientRow(client_id=client_id, created_at=now)
@@ -154,7 +156,9 @@ def check_uri(uri: str) -> None:
     if parts.scheme != "https" or not parts.hostname or port == 0:
         raise _invalid("URI 必须以 https:// 开头", "the URI must begin with https://")
     if "#" in uri or "*" in uri or parts.username is not None:
-        raise _invalid("URI 不得含片段、通配符或用户信息", "the URI must have no fragment, wildcard or user information")
+        raise _invalid(
+            "URI 不得含片段、通配符或用户信息", "the URI must have no fragment, wildcard or user information"
+        )
     if not _reachable(parts.hostname):
         raise _invalid("URI 的地址不可用", "the URI's address is link-local, multicast or unspecified")
 
@@ -172,9 +176,13 @@ def _reachable(host: str) -> bool:
 
 def _check(client_id: str, secret: str | None, id_token_alg: str) -> None:
     if not _CLIENT_ID.fullmatch(client_id):
-        raise _invalid("客户端标识只能含字母、数字和 . _ ~ -", "a client identifier has letters, digits and . _ ~ - only")
+        raise _invalid(
+            "客户端标识只能含字母、数字和 . _ ~ -", "a client identifier has letters, digits and . _ ~ - only"
+        )
     if secret is not None and (len(secret) < SECRET_MIN or not secret.isascii()):
-        raise _invalid(f"客户端密钥至少 {SECRET_MIN} 个字符", f"a client secret has at least {SECRET_MIN} ASCII characters")
+        raise _invalid(
+            f"客户端密钥至少 {SECRET_MIN} 个字符", f"a client secret has at least {SECRET_MIN} ASCII characters"
+        )
     if id_token_alg not in ALGORITHMS:
         raise _invalid("不支持的签名算法", f"the signing algorithm must be one of {', '.join(ALGORITHMS)}")
 

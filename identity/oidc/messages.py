@@ -32,7 +32,7 @@ class NeedLogin:
 
     next: str
     login_hint: str = ""  # a user name to fill in
-    acr: str = ""  # the means asked for: "certificate", "password+otp" or "" for any
+    acr: str = ""  # the means asked for: one of identity.provider.ACR_*, or "" for any
     client_zh: str = ""
     client_en: str = ""
 

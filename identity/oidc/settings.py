@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from urllib.parse import urlsplit
 
+from identity.provider import ACR_CERTIFICATE, ACR_PASSWORD_TOTP
+
 SCOPES = ("openid", "profile", "organization", "roles")
 ALGORITHMS = ("ES256", "RS256")
 
@@ -26,7 +28,7 @@ class OidcSettings:
     key_period: timedelta = timedelta(days=90)  # a signing key signs for so long
     key_ahead: timedelta = timedelta(days=1)  # and is published so long before it signs
     key_tail: timedelta = timedelta(days=30)  # and verifies logout hints so long after it stopped
-    acr_values: tuple[str, ...] = ("certificate", "password+otp")
+    acr_values: tuple[str, ...] = (ACR_CERTIFICATE, ACR_PASSWORD_TOTP)
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.issuer)

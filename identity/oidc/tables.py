@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime  # noqa: TC003 - SQLAlchemy reads the annotation
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
 from identity.tables import Base
+
+if TYPE_CHECKING:
+    from identity.oidc.clients import Client
 
 BigId = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
@@ -53,6 +56,14 @@ class CodeRow(Base):
     used_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
 
+    def get_redirect_uri(self) -> str:
+        """Give the redirect URI the code was sent to (asked by Authlib)."""
+        return self.redirect_uri
+
+    def get_scope(self) -> str:
+        """Give the scope that was granted (asked by Authlib)."""
+        return self.scope
+
 
 class TokenRow(Base):
     """An access or refresh token; ``family`` is the code it descends from, so that one act revokes all of them."""
@@ -71,6 +82,14 @@ class TokenRow(Base):
     session_expires_at: Mapped[datetime]
     used_at: Mapped[datetime | None]  # a refresh token that was exchanged; seen again, the family is revoked
     revoked_at: Mapped[datetime | None]
+
+    def get_scope(self) -> str:
+        """Give the scope that was granted (asked by Authlib)."""
+        return self.scope
+
+    def check_client(self, client: Client) -> bool:
+        """Tell whether the token is this client's (asked by Authlib)."""
+        return self.client_id == client.client_id
 
 
 class ClientSessionRow(Base):
