@@ -21,7 +21,9 @@ class Settings(BaseModel):
     crl_hours: Annotated[int, Field(ge=2, le=168)] = 24  # life of a CRL; a new one is signed at half of it
     ocsp_minutes: Annotated[int, Field(ge=5, le=10_080)] = 60  # life of an OCSP answer
     backdate_minutes: Annotated[int, Field(ge=0, le=60)] = 5  # for the clocks of those who rely on us
-    clock_tolerance_seconds: Annotated[int, Field(ge=0, le=600)] = 60  # how far back behind the newest record is no alarm
+    clock_tolerance_seconds: Annotated[int, Field(ge=0, le=600)] = (
+        60  # how far back behind the newest record is no alarm
+    )
     ocsp_request_bytes: Annotated[int, Field(ge=256, le=65_536)] = 4096
 
     def url(self, name: str) -> str:
