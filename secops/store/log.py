@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from secops.records import Event, EventId
 
 
-class LogFull(UserError):
+class LogFull(UserError):  # noqa: N818 - a state of the disk, named as the callers say it
     """The disk is full or its reserve is reached: nothing of the batch was stored, and nothing may be acknowledged."""
 
     def __init__(self, place: str, free_bytes: int, reserve_bytes: int) -> None:
@@ -29,7 +29,7 @@ class LogFull(UserError):
         )
 
 
-class LogBusy(UserError):
+class LogBusy(UserError):  # noqa: N818 - as above
     """Another process already writes this log."""
 
     def __init__(self, place: str) -> None:
@@ -40,7 +40,7 @@ class LogBusy(UserError):
         )
 
 
-class LogCorrupt(UserError):
+class LogCorrupt(UserError):  # noqa: N818 - as above
     """A frame that was once whole no longer is; the log never cuts what lies behind it."""
 
     def __init__(self, place: str, at: int, why: str) -> None:
