@@ -8,21 +8,33 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
 from secops.db import Database, create_all
-from secops.migrations.metadata import METADATAS
 
+REQUIRE_ALL = "SECOPS_REQUIRE_ALL"  # set in CI: a skipped test is a failed one
 POSTGRES_BINS = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Turn a skip into a failure where everything must run."""
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail") and os.environ.get(REQUIRE_ALL):
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} was skipped, and {REQUIRE_ALL} forbids that: {call.excinfo and call.excinfo.value}"
+    return report
 
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
     """A SQLite state database with every table."""
+    from secops.migrations.metadata import METADATAS  # noqa: PLC0415 - only tests that want every table load every package
+
     found = Database(f"sqlite:///{tmp_path / 'state.db'}")
     create_all(found, METADATAS)
     yield found

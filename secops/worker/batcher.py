@@ -34,7 +34,6 @@ class Batcher:
         self._queued = 0
         self._filled = asyncio.Event()
         self._room = asyncio.Condition()
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="append")
         self.full = False  # the disk is full: nothing is being acknowledged
         self.lost = 0  # datagrams that were queued and could not be stored for want of disk
 
@@ -72,6 +71,7 @@ class Batcher:
     async def run(self, stop: asyncio.Event) -> None:
         """Write batches until ``stop`` is set and the queue is empty."""
         stopping = asyncio.ensure_future(stop.wait())
+        thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="append")
         try:
             while self._queue or not stop.is_set():
                 if not self._queue:
@@ -80,18 +80,18 @@ class Batcher:
                     await asyncio.wait({filled, stopping}, return_when=asyncio.FIRST_COMPLETED)
                     filled.cancel()
                     continue
-                await self._write_next()
+                await self._write_next(thread)
         finally:
             stopping.cancel()
             with suppress(asyncio.CancelledError):
                 await stopping
-            self._thread.shutdown(wait=True)
+            thread.shutdown(wait=True)
 
-    async def _write_next(self) -> None:
+    async def _write_next(self, thread: ThreadPoolExecutor) -> None:
         taken, records = self._take()
         error: BaseException | None = None
         try:
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._write, records)
+            await asyncio.get_running_loop().run_in_executor(thread, self._write, records)
             self.full = False
         except LogFull as full:
             self.full, error = True, SinkFull(str(full))
