@@ -232,3 +232,15 @@ def _accepts_his_own_work(roles: frozenset[Role]) -> tuple[str, str] | None:
         f"{Role.CONTRACTOR.zh}人员不能同时担任{others[0].zh}",
         f"a contractor's staff cannot also be {others[0].en}",
     )
+
+
+def operator(name: str) -> Principal:
+    """Give the person at the machine's own command line: whoever can read the state folder can do this anyway."""
+    return Principal(
+        account_id="operator",
+        username=f"operator:{name}"[:100],
+        display_name=name,
+        organization_id=CITY,
+        organization_path=(CITY,),
+        roles=frozenset({Role.SYSTEM_ADMIN}),
+    )

@@ -214,6 +214,10 @@ class IdentityProvider(Protocol):
         """End the session behind a cookie's value; nothing happens when there is none."""
         ...
 
+    def end_session(self, session_id: str, *, reason: str, actor: Principal, now: datetime) -> int:
+        """End one session (one's own, or with people.manage) and give 1; 0 when there is none that lives."""
+        ...
+
     def end_sessions(self, account_id: str, *, reason: str, actor: Principal, now: datetime) -> int:
         """End every session of an account (one's own, or with people.manage) and give how many there were."""
         ...
@@ -322,4 +326,8 @@ class IdentityProvider(Protocol):
 
     def end_certificate_sessions(self, serial: str, *, reason: str, now: datetime) -> int:
         """End the sessions opened with a certificate (called on revocation) and give how many there were."""
+        ...
+
+    def sweep(self, now: datetime) -> int:
+        """End sessions over their limits and drop what is no longer needed; called about once a minute."""
         ...

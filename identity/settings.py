@@ -32,6 +32,7 @@ class IdentitySettings(BaseModel):
     session_idle: timedelta = timedelta(minutes=30)
     session_absolute: timedelta = timedelta(hours=10)
     session_touch: timedelta = timedelta(seconds=60)  # activity is written at most this often
+    session_history: timedelta = timedelta(days=180)  # ended sessions are kept this long, as the law asks of logs
     invitation_lifetime: timedelta = timedelta(hours=72)
 
     known_place_lifetime: timedelta = timedelta(days=180)  # a network or device is forgotten when unused this long
@@ -40,7 +41,8 @@ class IdentitySettings(BaseModel):
     throttle_device_free: int = Field(default=5, ge=1)  # ... of one account from one known device
     throttle_account_free: int = Field(default=20, ge=1)  # ... of one account from all unknown networks together
     throttle_network_free: int = Field(default=50, ge=1)  # ... of one network over all accounts
+    throttle_leak: timedelta = timedelta(minutes=30)  # one failure is forgotten each so long (pair, device, account)
+    throttle_network_leak: timedelta = timedelta(seconds=30)  # ... of a network: whole offices share one address
     throttle_delay_maximum: timedelta = timedelta(minutes=15)
-    throttle_forget: timedelta = timedelta(hours=24)  # a counter without a new failure this long starts again
     ipv4_prefix: int = Field(default=24, ge=8, le=32)  # what counts as one source network
     ipv6_prefix: int = Field(default=56, ge=16, le=128)

@@ -154,6 +154,7 @@ class ThrottleRow(Base):
     __tablename__ = "identity_throttle"
 
     key: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
-    failures: Mapped[int]
+    scope: Mapped[str] = mapped_column(sa.String(10))
+    level: Mapped[float]  # failures less what has leaked away, as of last_failure_at
     last_failure_at: Mapped[datetime] = mapped_column(index=True)
     refused: Mapped[int] = mapped_column(default=0)  # attempts not looked at since the last failure
