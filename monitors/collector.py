@@ -73,6 +73,7 @@ class Collector:
         cls.kind = kind
 
     def __init__(self, settings: CollectorSettings, surroundings: Surroundings) -> None:
+        self.tenant = settings.tenant
         self.surroundings = surroundings
         self.counters = surroundings.counters
         self.status = Status(ok=False, zh="尚未启动", en="not started yet")

@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from secops.normalise.times import AHEAD, EARLIEST, canonical
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import tzinfo
+
+    from monitors.record import Record
+    from secops.records import Event
+
+_NEVER: Final = datetime.min.replace(tzinfo=UTC)
+
+
+class UnreadableError(ValueError):
+    """A message that goes to quarantine; ``type`` is one of ``monitors.record.ERRORS``."""
+
+    def __init__(self, error_type: str, message: str) -> None:
+        super().__init__(message)
+        self.type = error_type
+
+
+class FormatParser(NamedTuple):
+    """Reads records of one ``Record.format``: ``parse(record, text, desk)`` gives at least one event."""
+
+    format: str
+    parse: Callable[[Record, str, Desk], list[Event]]
+
+
+class ProgramParser(NamedTuple):
+    """Refines an event by the program that wrote it: ``parse(event, message)`` changes the event in place."""
+
+    programs: tuple[str, ...]  # lower case
+    parse: Callable[[Event, str], None]
+
+
+class DocumentParser(NamedTuple):
+    """Reads JSON objects of one shape.
+
+    ``claims(document)`` says whether it is that shape; ``parse(event, document, desk)`` changes the event in place,
+    ``@timestamp`` included. Of several that claim a document the lowest ``order`` reads it.
+    """
+
+    order: int
+    claims: Callable[[dict[str, Any]], bool]
+    parse: Callable[[Event, dict[str, Any], Desk], None]
+
+
+class LineParser(NamedTuple):
+    """Reads bare lines of one shape: ``parse(event, line, desk)`` says whether it was that, and then filled the event."""
+
+    order: int
+    parse: Callable[[Event, str, Desk], bool]
+
+
+class Desk:
+    """What parsers have at hand for a batch: the other parsers, the zone of zoneless times, the moment of receipt."""
+
+    __slots__ = ("_received", "documents", "ingested", "latest", "lines", "programs", "zone")
+
+    def __init__(
+        self,
+        programs: Mapping[str, Callable[[Event, str], None]],
+        documents: Sequence[DocumentParser],
+        lines: Sequence[LineParser],
+        zone: tzinfo,
+    ) -> None:
+        self.programs = programs
+        self.documents = documents
+        self.lines = lines
+        self.zone = zone
+        self.ingested = ""
+        self.latest = ""
+        self._received = _NEVER
+
+    def receive(self, moment: datetime) -> None:
+        """Take ``moment`` as the time of receipt of the records that follow; many share one."""
+        if moment is not self._received:
+            self._received = moment
+            self.ingested = canonical(moment)
+            self.latest = canonical(moment + AHEAD)
+
+    def event(self, record: Record, text: str) -> Event:
+        """Start an event with what every event has."""
+        return {
+            "@timestamp": self.ingested,
+            "event.ingested": self.ingested,
+            "organization.id": record.tenant,
+            "event.kind": "event",
+            "event.module": "syslog",
+            "event.dataset": "syslog.generic",
+            "event.original": text,
+            "message": text,
+            "host.name": peer_host(record.peer),
+            "agent.type": record.collector,
+            "log.source.address": record.peer,
+        }
+
+    def stamp(self, event: Event, claimed: str | None) -> None:
+        """Set ``@timestamp`` to what the sender claims, if it is plausible, else to the time of receipt."""
+        if claimed is None:
+            event["@timestamp"] = self.ingested
+        elif EARLIEST <= claimed <= self.latest:
+            event["@timestamp"] = claimed
+        else:
+            event["@timestamp"] = self.ingested
+            event["tags"] = [*event.get("tags", ()), "clock_skew"]
+            event["labels"] = {**event.get("labels", {}), "claimed_time": claimed}
+
+
+@lru_cache(maxsize=4096)
+def peer_host(peer: str) -> str:
+    """Give the address of ``address:port`` or ``[address]:port``, the host of ``host:/path``, else ``peer`` itself."""
+    host, _, path = peer.partition(":/")
+    if path:
+        return host
+    host, colon, port = peer.rpartition(":")
+    return host.strip("[]") if colon and port.isdigit() else peer

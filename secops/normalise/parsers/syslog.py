@@ -1,0 +1,242 @@
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from secops.normalise.documents import embedded
+from secops.normalise.parser import FormatParser, peer_host
+from secops.normalise.schema import MAX_KEYS, number
+from secops.normalise.times import MONTHS, bsd, iso
+
+if TYPE_CHECKING:
+    from monitors.record import Record
+    from secops.normalise.parser import Desk
+    from secops.records import Event
+
+# RFC 5424 section 6.2.1: names of facilities and severities by number.
+FACILITIES: Final = (
+    *("kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp"),
+    *("ntp", "security", "console", "solaris-cron"),
+    *(f"local{number}" for number in range(8)),
+)
+SEVERITIES: Final = ("emergency", "alert", "critical", "error", "warning", "notice", "informational", "debug")
+_PRIORITIES: Final = {
+    f"<{code}>": (code, FACILITIES[code // 8], SEVERITIES[code % 8], code % 8) for code in range(8 * len(FACILITIES))
+}
+_VERSIONED: Final = {f"{text}1": priority for text, priority in _PRIORITIES.items()}
+
+# Both read from left to right without a choice to come back to, so their time is linear in the message.
+_ELEMENT = re.compile(
+    r'\[([^ =\]"]{1,64})((?: [^ =\]"]{1,64}="[^"\\]*(?:\\.[^"\\]*)*")*) ?\]', re.DOTALL
+)  # RFC 5424 section 6.3; an unescaped "]" inside quotes, which many senders write, is let through
+_PARAMETER = re.compile(r' ([^ =\]"]{1,64})="([^"\\]*(?:\\.[^"\\]*)*)"', re.DOTALL)
+_ESCAPED = re.compile(r'\\(["\\\]])')
+
+_HEADER = 160  # characters in which the header of a device's message ends
+_DEVICE = re.compile(
+    r"(?:(?P<sequence>\d{1,10}): )?(?:(?P<host>[\w.-]{1,64}): )?[*.]?"
+    rf"(?P<month>{'|'.join(MONTHS)}) {{1,2}}(?P<day>\d{{1,2}})(?: (?P<year>20\d\d))? (?P<clock>\d\d:\d\d:\d\d)"
+    r"(?:\.(?P<fraction>\d{1,9}))?(?P<offset>[+-]\d\d:\d\d)?(?: (?P<late_year>20\d\d)(?= ))?(?: (?:UTC|GMT|CST|BJT))?(?P<colon>:)? ",
+    re.ASCII,
+)
+_MNEMONIC = re.compile(r"%{1,2}(?:\d\d)?([A-Z0-9_]{1,40}[-/](?:[A-Z0-9_]{1,40}[-/])?\d[-/][A-Z0-9_]{1,60})", re.ASCII)
+_REPEATED = re.compile(r"message repeated (\d{1,6}) times: \[ ?(.*)\]$", re.DOTALL)
+_MOST_REPEATS = 20  # copies made of a repeated message; the number it claims stays in labels.repeated
+_LONGEST_REPEATED = 2048
+_STAMP = 15  # characters of "Mmm dd hh:mm:ss"
+_TAG = 80
+
+
+def parse(record: Record, text: str, desk: Desk) -> list[Event]:
+    """Read RFC 5424, else RFC 3164 and what devices make of it; anything else becomes a message without a header."""
+    if text[:1] == "<":
+        head, _, rest = text.partition(" ")
+        priority = _VERSIONED.get(head)
+        if priority is not None:
+            return _rfc5424(record, text, rest, priority, desk)
+    return _rfc3164(record, text, desk)
+
+
+def _rfc5424(record: Record, text: str, rest: str, priority: tuple[int, str, str, int], desk: Desk) -> list[Event]:
+    fields = rest.split(" ", 5)
+    if len(fields) != 6:  # noqa: PLR2004 - timestamp, host, program, process, message id, structured data and message
+        return _rfc3164(record, text, desk)
+    stamp, host, program, process, message_id, tail = fields
+    structured: dict[str, Any] | None = None
+    complete = True
+    if tail[:1] == "[":
+        structured, message, complete = structured_data(tail)
+    else:
+        message = tail[2:] if tail[:1] == "-" else tail
+    if message[:1] == "\ufeff":
+        message = message[1:]
+    event: Event = {
+        "@timestamp": desk.ingested,
+        "event.ingested": desk.ingested,
+        "organization.id": record.tenant,
+        "event.kind": "event",
+        "event.module": "syslog",
+        "event.dataset": "syslog.generic",
+        "event.original": text,
+        "message": message,
+        "host.name": host if host != "-" else peer_host(record.peer),
+        "agent.type": record.collector,
+        "log.source.address": record.peer,
+        "log.syslog.priority": priority[0],
+        "log.syslog.facility.name": priority[1],
+        "log.syslog.severity.name": priority[2],
+        "event.severity": priority[3],
+    }
+    if program != "-":
+        event["process.name"] = program
+    if process != "-" and (pid := number(process)) is not None:
+        event["process.pid"] = pid
+    if message_id != "-":
+        event["log.syslog.msgid"] = message_id
+    if structured:
+        event["original"] = structured
+    if not complete:
+        event["tags"] = ["malformed_structured_data"]
+    if stamp != "-":
+        desk.stamp(event, iso(stamp, desk.zone))
+    return refine(event, program, message, desk)
+
+
+def structured_data(tail: str) -> tuple[dict[str, str], str, bool]:
+    """Split structured data from the message: ``{"id.name": value}``, the message, and whether all of it could be read.
+
+    A parameter that comes twice keeps its last value; at most ``MAX_KEYS`` are kept.
+    """
+    found: dict[str, str] = {}
+    position, complete = 0, True
+    while tail[position : position + 1] == "[":
+        element = _ELEMENT.match(tail, position)
+        if element is None:
+            complete = False
+            break
+        identifier, parameters = element.groups()
+        for name, value in _PARAMETER.findall(parameters):
+            found[f"{identifier}.{name}"] = _ESCAPED.sub(r"\1", value) if "\\" in value else value
+        if not parameters:
+            found[identifier] = ""
+        position = element.end()
+    if len(found) > MAX_KEYS:
+        found, complete = dict(list(found.items())[:MAX_KEYS]), False
+    if tail[position : position + 1] == " ":
+        position += 1
+    return found, tail[position:], complete
+
+
+def _rfc3164(record: Record, text: str, desk: Desk) -> list[Event]:
+    event = desk.event(record, text)
+    priority = _PRIORITIES.get(text[: text.find(">", 0, 6) + 1]) if text[:1] == "<" else None
+    body = text
+    if priority is not None:
+        event["log.syslog.priority"], event["log.syslog.facility.name"] = priority[0], priority[1]
+        event["log.syslog.severity.name"], event["event.severity"] = priority[2], priority[3]
+        body = text[text.find(">") + 1 :].lstrip(" ")
+    claimed, host, rest = _header(body, desk)
+    if claimed:
+        desk.stamp(event, claimed)
+    if host:
+        event["host.name"] = host
+    program, message = _tag(event, rest)
+    return refine(event, program, message, desk)
+
+
+def _header(body: str, desk: Desk) -> tuple[str | None, str, str]:
+    """Give timestamp, host ("" when it names none) and what follows."""
+    if body[:3] in MONTHS and body[_STAMP : _STAMP + 1] == " " and body[9:10] == ":":
+        claimed = bsd(body[:_STAMP], desk.ingested[:10], desk.zone)
+        if claimed:
+            host, rest = _host(body[_STAMP + 1 :])
+            return claimed, host, rest
+    if body[:4].isdigit() and body[4:5] == "-":
+        stamp, _, rest = body.partition(" ")
+        if len(stamp) == 10:  # noqa: PLR2004 - a date by itself: the time is the next word
+            clock, _, rest = rest.partition(" ")
+            stamp = f"{stamp}T{clock}"
+        claimed = iso(stamp, desk.zone)
+        if claimed:
+            return claimed, *_host(rest)
+    return _device_header(body, desk)
+
+
+def _device_header(body: str, desk: Desk) -> tuple[str | None, str, str]:
+    found = _DEVICE.match(body[:_HEADER])
+    if found is None:
+        return None, "", body
+    year, clock = found["year"] or found["late_year"], found["clock"]
+    if year:
+        stamp = f"{year}-{MONTHS[found['month']]:02d}-{int(found['day']):02d}T{clock}"
+        claimed = iso(stamp + (found["offset"] or ""), desk.zone)
+    else:
+        claimed = bsd(f"{found['month']} {int(found['day']):2d} {clock}", desk.ingested[:10], desk.zone)
+    if claimed and found["fraction"]:
+        claimed = f"{claimed[:20]}{found['fraction'][:6]:0<6}Z"
+    rest = body[found.end() :]
+    if found["host"] or found["colon"]:
+        return claimed, found["host"] or "", rest
+    return claimed, *_host(rest)
+
+
+def _host(rest: str) -> tuple[str, str]:
+    """Split the host off; a first word that is a tag ("sshd[9]:") or a device's mnemonic means that there is none."""
+    word, space, after = rest.partition(" ")
+    if not space or word[-1:] == ":" or word[:1] == "%" or (word[-1:] == "]" and "[" in word):
+        return "", rest
+    return word, after.lstrip(" ")
+
+
+def _tag(event: Event, rest: str) -> tuple[str, str]:
+    """Split "program[process]: " off (RFC 3164 section 4.1.3), note both, and give program and message."""
+    if rest[:1] == "%":
+        found = _MNEMONIC.match(rest)
+        if found:
+            event["event.code"] = found[1]
+        event["message"] = rest
+        return "", rest
+    tag, colon, message = rest[: _TAG + 1].partition(":")
+    if not colon or not tag or " " in tag:
+        event["message"] = rest
+        return "", rest
+    message = rest[len(tag) + 1 :]
+    if message[:1] == " ":
+        message = message[1:]
+    if tag[-1] == "]":
+        tag, _, process = tag[:-1].partition("[")
+        if (pid := number(process)) is not None:
+            event["process.pid"] = pid
+    if tag:
+        event["process.name"] = tag
+    event["message"] = message
+    return tag, message
+
+
+def refine(event: Event, program: str, message: str, desk: Desk) -> list[Event]:
+    """Let the parser of the program, or of the JSON document in the message, add what it knows; give one event or more."""
+    if message[:17] == "message repeated " and len(message) < _LONGEST_REPEATED:
+        found = _REPEATED.match(message)
+        if found:
+            return _repeat(event, program, found, desk)
+    parse_program = desk.programs.get(program.lower())
+    if parse_program is not None:
+        parse_program(event, message)
+    elif message[:1] == "{" or message[:5] == "@cee:":
+        embedded(event, message.removeprefix("@cee:"), desk)
+    elif "/" in program and (parse_program := desk.programs.get(program.rpartition("/")[2].lower())):
+        parse_program(event, message)
+    return [event]
+
+
+def _repeat(event: Event, program: str, found: re.Match[str], desk: Desk) -> list[Event]:
+    """Undo rsyslog's reduction of repeated messages: five failed logins must count as five."""
+    event["labels"] = {**event.get("labels", {}), "repeated": found[1]}
+    event["message"] = found[2]
+    copies = max(1, min(int(found[1]), _MOST_REPEATS))
+    if found[2][:17] != "message repeated ":
+        refine(event, program, found[2], desk)
+    return [dict(event) for _ in range(copies)]
+
+
+PARSERS = (FormatParser("syslog", parse),)

@@ -1,0 +1,100 @@
+"""How fast normalising is, per format, on one core: ``python tests/normalise/bench_normalise.py [FORMAT ...]``.
+
+Windows events come from the corpus (``$SECOPS_CORPUS`` or ``../shared/corpus``) and are left out where it is absent.
+CPU time is counted, not wall time, so that a busy machine shows less.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import zstandard
+
+from monitors.record import Record
+from secops.normalise import normalise
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+COUNT = 40_000
+BATCH = 500
+ROUNDS = 5
+
+
+def rfc5424() -> Iterator[bytes]:
+    for number in range(COUNT):
+        yield (
+            f"<165>1 2026-11-24T08:{number // 1000 % 60:02d}:{number // 20 % 60:02d}.{number:06d}Z web{number % 50:02d}.example.gov.cn gateway {number % 30000} ID{number % 40} "
+            f'[req@32473 id="{number:08x}" route="/services/permits" status="200"][node@32473 zone="a"] request {number} served in {number % 90} ms'
+        ).encode()
+
+
+def sshd() -> Iterator[bytes]:
+    for number in range(COUNT):
+        yield (
+            f"<38>Nov 24 08:{number // 1000 % 60:02d}:{number // 20 % 60:02d} bastion{number % 20:02d} sshd[{number % 30000}]: "
+            f"Failed password for {'invalid user ' if number % 3 else ''}user{number % 500} from 203.0.{number // 250 % 250}.{number % 250} port {1024 + number % 60000} ssh2"
+        ).encode()
+
+
+def windows() -> Iterator[bytes]:
+    folder = Path(os.environ.get("SECOPS_CORPUS", Path(__file__).parents[3] / "shared" / "corpus"))
+    packed = folder / "otrf-windows-40k.jsonl.zst"
+    if not packed.exists():
+        return
+    with packed.open("rb") as file, zstandard.ZstdDecompressor().stream_reader(file) as reader:
+        for line in io.BufferedReader(reader):
+            yield line.rstrip(b"\n")
+
+
+def nginx() -> Iterator[bytes]:
+    for number in range(COUNT):
+        yield (
+            f"203.0.113.{number % 250} - - [24/Nov/2026:16:{number // 1000 % 60:02d}:{number // 20 % 60:02d} +0800] "
+            f'"GET /portal/item/{number}?lang=zh HTTP/1.1" 200 {number} "https://portal.example.gov.cn/" "Mozilla/5.0 (X11; Linux x86_64) Gecko/20100101 Firefox/140.0"'
+        ).encode()
+
+
+def generic() -> Iterator[bytes]:
+    for number in range(COUNT):
+        yield (
+            f'{{"time":"2026-11-24T08:00:00.{number:06d}Z","host":"app{number % 20}","message":"order {number} accepted","level":"info",'
+            f'"user":{{"name":"u{number % 900}"}},"source":{{"ip":"198.51.100.{number % 250}"}},"order":{{"id":{number},"lines":3}}}}'
+        ).encode()
+
+
+SOURCES = {"rfc5424": (rfc5424, "syslog"), "sshd": (sshd, "syslog"), "windows": (windows, "json"), "nginx": (nginx, "line"), "json": (generic, "json")}
+
+
+def measure(name: str) -> dict[str, float]:
+    """Give events per second of CPU time (best round) and bytes per event; empty when the input is absent."""
+    source, kind = SOURCES[name]
+    received = datetime(2026, 11, 24, 9, 0, 0, tzinfo=UTC)
+    records = [Record(raw, received, "syslog", "198.51.100.9:5140", "city", kind) for raw in source()]
+    if not records:
+        return {}
+    best = min(_round(records) for _ in range(ROUNDS))
+    return {
+        "events_per_second": len(records) / best,
+        "microseconds": best / len(records) * 1e6,
+        "bytes": sum(len(record.raw) for record in records) / len(records),
+    }
+
+
+def _round(records: list[Record]) -> float:
+    started = time.process_time()
+    for start in range(0, len(records), BATCH):
+        normalise(records[start : start + BATCH])
+    return time.process_time() - started
+
+
+if __name__ == "__main__":
+    for chosen in sys.argv[1:] or SOURCES:
+        figures = measure(chosen)
+        print(f"{chosen:10}", " ".join(f"{key}={value:,.1f}" for key, value in figures.items()) or "no corpus here")
