@@ -47,6 +47,7 @@ class Amount:
         return f"{minutes // 60} h" if minutes % 60 == 0 else f"{minutes} min"
 
 
+_AMOUNTS: Final = ("answer", "on_site", "restore", "update")
 _AMOUNT: Final = re.compile(r"(\d{1,5}) ?(min|h|working days?)", re.ASCII)
 
 
@@ -101,9 +102,45 @@ class ResponseTable:
 
     def to_data(self) -> dict[str, Any]:
         """Give plain data for the ticket's opening event."""
-        raise NotImplementedError
+        return {
+            "priorities": {str(priority): _response_data(response) for priority, response in self.responses.items()},
+            "longest_pause_seconds": int(self.longest_pause.total_seconds()),
+            "duties": [
+                {
+                    "id": d.id,
+                    "zh": d.zh,
+                    "en": d.en,
+                    "within_seconds": int(d.within.total_seconds()),
+                    "source": d.source,
+                }
+                for d in self.duties
+            ],
+        }
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> ResponseTable:
         """Read what ``to_data`` gave."""
-        raise NotImplementedError
+        return cls(
+            responses={int(priority): _response(fields) for priority, fields in data["priorities"].items()},
+            longest_pause=timedelta(seconds=data["longest_pause_seconds"]),
+            duties=tuple(
+                Duty(
+                    id=d["id"],
+                    zh=d["zh"],
+                    en=d["en"],
+                    within=timedelta(seconds=d["within_seconds"]),
+                    source=d["source"],
+                )
+                for d in data["duties"]
+            ),
+        )
+
+
+def _response_data(response: Response) -> dict[str, Any]:
+    amounts = {name: getattr(response, name) for name in _AMOUNTS}
+    return {"hours": response.hours.value} | {name: str(value) for name, value in amounts.items() if value}
+
+
+def _response(fields: Mapping[str, Any]) -> Response:
+    amounts = {name: amount(fields[name]) for name in _AMOUNTS if name in fields}
+    return Response(hours=Hours(fields["hours"]), **amounts)
