@@ -8,7 +8,7 @@ import secops.outbox
 import secops.progress
 import secops.sources
 import secops.ticket.tables  # noqa: F401 - importing a module registers its tables
-from ca.tables import Base as CaBase
+from ca.tables import CaBase
 from identity.oidc import tables as oidc_tables  # noqa: F401 - likewise
 from identity.tables import Base as IdentityBase
 from secops.db import Base
