@@ -108,7 +108,7 @@ def append_only_ddl(table: str, dialect: str) -> list[str]:
         ]
     return [
         """CREATE OR REPLACE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS
-        $$ BEGIN RAISE EXCEPTION '% is append-only', TG_TABLE_NAME; END $$""",
+        $$ BEGIN RAISE EXCEPTION USING MESSAGE = TG_TABLE_NAME || ' is append-only'; END $$""",
         f"""CREATE TRIGGER {table}_append_only BEFORE UPDATE OR DELETE ON {table}
         FOR EACH ROW EXECUTE FUNCTION refuse_change()""",
         f"""CREATE TRIGGER {table}_no_truncate BEFORE TRUNCATE ON {table}

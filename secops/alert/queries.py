@@ -135,7 +135,7 @@ def close(
     row = _row(tx, alert_id, tenants, lock=True)
     if row.status == AlertStatus.CLOSED:
         raise UserError("alert.status", f"告警 {alert_id} 已关闭", f"alert {alert_id} is closed already")
-    if not reason.strip():
+    if not _clean(reason):
         raise UserError("alert.reason", "关闭告警须写明原因", "closing an alert needs a reason")
     row.status = AlertStatus.CLOSED.value
     row.disposition = disposition.value
