@@ -34,7 +34,7 @@ class AuditRow(Base):
     actor: Mapped[str] = mapped_column(sa.String(200))
     action: Mapped[str] = mapped_column(sa.String(100), index=True)
     outcome: Mapped[str] = mapped_column(sa.String(10))
-    target: Mapped[str] = mapped_column(sa.String(500))
+    target: Mapped[str] = mapped_column(sa.String(500), index=True)
     tenant: Mapped[str] = mapped_column(sa.String(100))
     reason: Mapped[str] = mapped_column(sa.String(500))
     source_ip: Mapped[str] = mapped_column(sa.String(64))
@@ -91,6 +91,32 @@ def digest(row: AuditRow) -> str:
 def after(tx: Session, last_id: int, limit: int) -> Sequence[AuditRow]:
     """Give up to ``limit`` rows written after ``last_id``, oldest first."""
     return tx.scalars(sa.select(AuditRow).where(AuditRow.id > last_id).order_by(AuditRow.id).limit(limit)).all()
+
+
+def about(tx: Session, targets: Sequence[str]) -> Sequence[AuditRow]:
+    """Give the rows about any of ``targets``, oldest first."""
+    return tx.scalars(sa.select(AuditRow).where(AuditRow.target.in_(targets)).order_by(AuditRow.id)).all()
+
+
+def last(tx: Session, action: str) -> AuditRow | None:
+    """Give the newest row of ``action``."""
+    return tx.scalar(sa.select(AuditRow).where(AuditRow.action == action).order_by(AuditRow.id.desc()).limit(1))
+
+
+def as_dict(row: AuditRow) -> dict[str, Any]:
+    """Give what the row says, for JSON; without the links of the chain."""
+    return {
+        "id": row.id,
+        "at": row.at.isoformat(),
+        "actor": row.actor,
+        "action": row.action,
+        "outcome": row.outcome,
+        "target": row.target,
+        "tenant": row.tenant,
+        "reason": row.reason,
+        "source_ip": row.source_ip,
+        "detail": row.detail,
+    }
 
 
 def broken_links(tx: Session) -> list[int]:

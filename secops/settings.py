@@ -35,7 +35,9 @@ class Web(Section):
     host: str = Field("127.0.0.1", description="address to listen on")
     port: Port = Field(8443, ge=0, le=65535, description="console, API and single sign-on (HTTPS)")
     certificate_port: Port = Field(8444, ge=0, le=65535, description="login with a client certificate (mutual TLS)")
-    pki_port: Port = Field(8447, ge=0, le=65535, description="CRL, OCSP and CA certificates over plain HTTP (RFC 5280, section 8)")
+    pki_port: Port = Field(
+        8447, ge=0, le=65535, description="CRL, OCSP and CA certificates over plain HTTP (RFC 5280, section 8)"
+    )
     public_host: str = Field("localhost", description="host name in links, certificates and the OIDC issuer")
     dns_names: tuple[str, ...] = Field(("localhost",), description="names in the server certificate")
     ip_addresses: tuple[str, ...] = Field(("127.0.0.1", "::1"), description="addresses in the server certificate")

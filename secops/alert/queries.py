@@ -76,6 +76,14 @@ def find(
     return [to_record(row) for row in tx.scalars(query)]
 
 
+def overlapping(
+    tx: Session, *, tenants: frozenset[str] | None, start: datetime, end: datetime, limit: int = MOST
+) -> list[Alert]:
+    """Give alerts that saw something from ``start`` (inclusive) to ``end`` (exclusive), oldest first."""
+    query = _seen_by(sa.select(AlertRow), tenants).where(AlertRow.first_seen < end, AlertRow.last_seen >= start)
+    return [to_record(row) for row in tx.scalars(query.order_by(AlertRow.id).limit(limit))]
+
+
 def counts(tx: Session, *, tenants: frozenset[str] | None = None) -> dict[tuple[AlertStatus, Level], int]:
     """Count alerts by status and level; pairs without alerts are absent."""
     columns = (AlertRow.status, AlertRow.level, sa.func.count())

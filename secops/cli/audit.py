@@ -22,33 +22,8 @@ def list_rows(
 ) -> None:
     """列出审计记录 / List audited acts, oldest first."""
     with open_from(state, config) as service, service.database.read() as tx:
-        rows = [
-            {
-                "id": r.id,
-                "at": r.at,
-                "actor": r.actor,
-                "action": r.action,
-                "outcome": r.outcome,
-                "target": r.target,
-                "tenant": r.tenant,
-                "reason": r.reason,
-                "source_ip": r.source_ip,
-                "detail": r.detail,
-                "hash": r.hash,
-            }
-            for r in audit.after(tx, after, limit)
-        ]
-    text = [
-        [
-            str(r["id"]),
-            f"{r['at']:%Y-%m-%dT%H:%M:%SZ}",
-            str(r["actor"]),
-            str(r["action"]),
-            str(r["outcome"]),
-            str(r["target"]),
-        ]
-        for r in rows
-    ]
+        rows = [{**audit.as_dict(row), "hash": row.hash} for row in audit.after(tx, after, limit)]
+    text = [[str(r["id"]), r["at"][:19], r["actor"], r["action"], r["outcome"], r["target"]] for r in rows]
     emit(
         rows, as_json, lambda: table(text, ["id", "时间 at", "谁 actor", "做了 action", "结果 outcome", "对象 target"])
     )

@@ -29,20 +29,8 @@ def audit_records(database: Database, last_id: int, received: datetime) -> list[
 
 
 def _record(row: AuditRow, received: datetime) -> Record:
-    body = {
-        "id": row.id,
-        "at": row.at.isoformat(),
-        "actor": row.actor,
-        "action": row.action,
-        "outcome": row.outcome,
-        "target": row.target,
-        "tenant": row.tenant,
-        "reason": row.reason,
-        "source_ip": row.source_ip,
-        "detail": row.detail,
-    }
     return Record(
-        raw=orjson.dumps(body),
+        raw=orjson.dumps(audit.as_dict(row)),
         received=received,
         collector=AUDIT,
         peer="",
