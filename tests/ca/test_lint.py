@@ -41,7 +41,9 @@ def root() -> x509.Certificate:
 ROOT = root()
 
 
-def codes(made: building.Plan, change=lambda builder: builder, issuer: x509.Certificate | None = ROOT) -> set[str]:
+def codes(
+    made: building.Plan, change: Change = lambda builder: builder, issuer: x509.Certificate | None = ROOT
+) -> set[str]:
     builder = change(building.builder(made, issuer, Settings(), PROFILES.policy))
     certificate = builder.sign(KEY, hashes.SHA256())
     return {finding.code for finding in lint.check_certificate(certificate, made.profile, issuer)}
@@ -54,7 +56,7 @@ def test_every_profile_as_it_is_meant_is_clean(profile: str) -> None:
 
 
 @pytest.mark.parametrize("serial", [1, (1 << 64) - 1, 1 << 128, (1 << 159) - 1])
-def test_serials_that_are_guessable_or_too_long(serial) -> None:
+def test_serials_that_are_guessable_or_too_long(serial: int) -> None:
     assert codes(plan("person", serial=serial)) == {"serial"}
 
 
@@ -71,7 +73,7 @@ def test_an_extension_too_many_or_too_few() -> None:
     assert codes(plan("ocsp"), _without(x509.OCSPNoCheck)) == {"extension"}
 
 
-def _without(kind: type[x509.ExtensionType]):
+def _without(kind: type[x509.ExtensionType]) -> Change:
     def change(builder: x509.CertificateBuilder) -> x509.CertificateBuilder:
         builder._extensions = [extension for extension in builder._extensions if not isinstance(extension.value, kind)]
         return builder

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def files(world: World, openssl: OpenSsl):
+def files(world: World, openssl: OpenSsl) -> Callable[[], None]:
     """Root, issuing certificate and both CRLs, as files for openssl."""
     world.write("root.pem", world.authority.root_pem())
     world.write("issuing.pem", world.authority.issuing_pem())
@@ -36,7 +36,7 @@ def files(world: World, openssl: OpenSsl):
     return write_crls
 
 
-def verify(openssl, purpose: str, name: str, code: int = 0) -> str:
+def verify(openssl: OpenSsl, purpose: str, name: str, code: int = 0) -> str:
     done = openssl(
         "verify", "-x509_strict", "-crl_check_all", "-CAfile", "root.pem", "-untrusted", "issuing.pem",
         "-CRLfile", "crls.pem", "-purpose", purpose, name, code=code,

@@ -28,7 +28,7 @@ def pem(kind: str, der: bytes) -> bytes:
 
 
 @pytest.fixture
-def certificates(world: World):
+def certificates(world: World) -> dict[str, bytes]:
     return {
         "root": world.authority.root_pem(),
         "issuing": world.authority.issuing_pem(),
@@ -53,7 +53,7 @@ def test_revocation_lists(world: World) -> None:
 
 
 @pytest.mark.parametrize("revoked", [False, True])
-def test_ocsp_response(world: World, openssl: OpenSsl, revoked: bool) -> None:
+def test_ocsp_response(world: World, openssl: OpenSsl, *, revoked: bool) -> None:
     issued = world.person()
     if revoked:
         world.authority.revoke(issued.serial, reason="keyCompromise", actor="officer", now=world.now)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 PERSON = Subject("张三", "信息中心", "a1")
 
 
-def refused(world, request: Request) -> CaError:
+def refused(world: World, request: Request) -> CaError:
     with pytest.raises(CaError) as caught:
         world.issue(request)
     assert caught.value.zh
@@ -176,7 +176,7 @@ def test_lifetimes_outside_the_profile(world: World, make_csr: Callable[..., byt
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(position=st.integers(0, 10**6), bit=st.integers(0, 7), cut=st.booleans())
 def test_damaged_csrs_are_refused_or_certified_and_nothing_else(
-    world: World, make_csr: Callable[..., bytes], position: int, bit: int, cut: bool
+    world: World, make_csr: Callable[..., bytes], position: int, bit: int, *, cut: bool
 ) -> None:
     good = x509.load_pem_x509_csr(make_csr()).public_bytes(serialization.Encoding.DER)
     der = bytearray(good)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tests.ca.conftest import World
 
 
-def request_for(world, serial: str, nonce: bytes | None = None) -> bytes:
+def request_for(world: World, serial: str, nonce: bytes | None = None) -> bytes:
     issuing = x509.load_pem_x509_certificate(world.authority.issuing_pem())
     key_bits = issuing.public_key().public_bytes(
         serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint
@@ -35,7 +35,7 @@ def request_for(world, serial: str, nonce: bytes | None = None) -> bytes:
     return builder.build().public_bytes(serialization.Encoding.DER)
 
 
-def ask(world, request: bytes) -> ocsp.OCSPResponse:
+def ask(world: World, request: bytes) -> ocsp.OCSPResponse:
     return ocsp.load_der_ocsp_response(world.authority.ocsp(request, world.now))
 
 
@@ -74,7 +74,7 @@ def test_rfc_6960_a_request_in_a_url(world: World) -> None:
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_no_request_breaks_the_responder(world: World, data) -> None:
+def test_no_request_breaks_the_responder(world: World, data: st.DataObject) -> None:
     good = bytearray(request_for(world, "12" * 16, b"nonce"))
     for _ in range(data.draw(st.integers(1, 3))):
         good[data.draw(st.integers(0, len(good) - 1))] = data.draw(st.integers(0, 255))
@@ -83,7 +83,7 @@ def test_no_request_breaks_the_responder(world: World, data) -> None:
 
 @given(st.binary(max_size=300))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-def test_no_bytes_break_the_responder(world: World, data) -> None:
+def test_no_bytes_break_the_responder(world: World, data: bytes) -> None:
     assert ask(world, data).response_status is not ocsp.OCSPResponseStatus.SUCCESSFUL
 
 
@@ -106,7 +106,7 @@ def test_reasons_that_are_not_taken(world: World, reason: str) -> None:
 
 
 @pytest.mark.parametrize("serial", ["", "zz", "0", "12" * 17, "１２"])
-def test_serials_that_are_none(world: World, serial) -> None:
+def test_serials_that_are_none(world: World, serial: str) -> None:
     assert world.authority.status(serial, world.now).state == "unknown"
     with pytest.raises(CaError) as refused:
         world.authority.revoke(serial, reason="unspecified", actor="officer", now=world.now)
