@@ -16,10 +16,11 @@ import tarfile
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import IO, TYPE_CHECKING, Final
 
 import orjson
 
+from secops import private_file
 from secops.errors import UserError
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def save(state: Path, database: Database, out: Path, *, now: datetime, progress:
         raise UserError("backup.exists", f"{out} 已存在；请换一个文件名。", f"{out} exists; choose another name.")
     partial = out.with_name(f".{out.name}.partial")
     try:
-        with partial.open("xb", opener=_private) as file, tarfile.open(fileobj=file, mode="w") as archive:
+        with private_file.create(partial) as file, tarfile.open(fileobj=file, mode="w") as archive:
             writer = _Writer(archive, state, progress)
             sealed = list(_sealed_segments(state / "log"))
             for path in sealed:
@@ -145,12 +146,12 @@ class _Writer:
         member.size, member.mode = len(body), 0o600
         self.archive.addfile(member, io.BytesIO(body))
 
-    def _add(self, name: str, file: BinaryIO, size: int) -> None:
+    def _add(self, name: str, file: IO[bytes], size: int) -> None:
         file.seek(0)
         digest = hashlib.sha256()
         member = tarfile.TarInfo(name)
         member.size, member.mode = size, 0o600
-        self.archive.addfile(member, _Hashing(file, digest.update))  # type: ignore[arg-type] # it only reads
+        self.archive.addfile(member, _Hashing(file, digest.update))  # it only reads
         self.hashes[name] = digest.hexdigest()
         self.size += size
         self.progress(name)
@@ -159,7 +160,7 @@ class _Writer:
 class _Hashing:
     """Reads through to ``file`` and shows every byte to ``seen``."""
 
-    def __init__(self, file: BinaryIO, seen: Callable[[bytes], None]) -> None:
+    def __init__(self, file: IO[bytes], seen: Callable[[bytes], None]) -> None:
         self._file, self._seen = file, seen
 
     def read(self, size: int = -1) -> bytes:
@@ -192,7 +193,7 @@ def _unpack(archive: tarfile.TarFile, target: Path, progress: Callable[[str], No
         source = archive.extractfile(member)
         path = target.joinpath(*name.parts)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with path.open("xb", opener=_private) as file:
+        with private_file.create(path) as file:
             if source is not None:
                 shutil.copyfileobj(source, file, CHUNK)
             os.fsync(file.fileno())
@@ -216,7 +217,3 @@ def _check(target: Path) -> int:
                 raise ValueError(f"{name} was changed")
     listing.unlink()
     return len(found)
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)

@@ -5,7 +5,6 @@ Nothing else in the service chooses an engine. A stage never imports another; wh
 
 from __future__ import annotations
 
-import os
 import secrets
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,15 +13,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from identity.embedded import EmbeddedProvider
-
 from ca.authority import Authority
 from ca.settings import Settings as CaSettings
+from identity.embedded import EmbeddedProvider
 from identity.oidc.issuer import Issuer
 from identity.oidc.settings import OidcSettings
 from identity.secretbox import AesGcmBox
 from identity.settings import IdentitySettings
-from secops import audit, migrations, outbox, status
+from secops import audit, migrations, outbox, private_file, status
 from secops.alert import queries as alerts
 from secops.alert.group import raise_for_buried
 from secops.db import Database
@@ -271,12 +269,8 @@ def _box_key(state: Path) -> bytes:
     """Read the key that seals second factors and signing keys in the database, or make it: 0600, beside the database."""
     path = state / "secrets" / "box.key"
     try:
-        with path.open("xb", opener=_private) as file:
+        with private_file.create(path) as file:
             file.write(secrets.token_bytes(BOX_KEY_BYTES))
     except FileExistsError:
         pass
     return path.read_bytes()
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
