@@ -58,6 +58,7 @@ def add(tx: Tx, env: Environment, new: Organization, actor: Principal, now: date
     Raises:
         IdentityError: permission.denied, organization.invalid, .unknown, .taken, .kind or .deep.
     """
+    ensure_root(tx, env, now)  # the command line may come before the set-up
     parent = known(tx, new.parent_id or "")
     path = tuple(parent.path.split("/"))
     require(actor, Permission.PEOPLE_MANAGE, Resource(organization_path=path))

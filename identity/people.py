@@ -55,6 +55,7 @@ def add(tx: Tx, env: Environment, new: NewPerson, actor: Principal, now: datetim
     Raises:
         IdentityError: permission.denied, username.invalid or .taken, name.invalid, roles.*, organization.unknown.
     """
+    organizations.ensure_root(tx, env, now)  # the command line may come before the set-up
     organization = organizations.known(tx, new.organization_id)
     resource = Resource(organization_path=tuple(organization.path.split("/")))
     require(actor, Permission.PEOPLE_MANAGE, resource)

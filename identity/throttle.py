@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+import math
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -145,7 +146,7 @@ def _level(counter: Counter | None, scope: Scope, settings: IdentitySettings, no
 def _remaining(counter: Counter | None, scope: Scope, settings: IdentitySettings, now: datetime) -> timedelta:
     if counter is None:
         return timedelta(0)
-    over = int(counter.level) - _free(scope, settings)
+    over = math.ceil(counter.level) - _free(scope, settings)
     if over < 0:
         return timedelta(0)
     delay = min(timedelta(seconds=2 ** min(over, 30)), settings.throttle_delay_maximum)
