@@ -117,34 +117,37 @@ def revoke(tx: Session, serial: str, *, reason: str, actor: str, now: datetime) 
         event(tx, "revoked", serial=serial, actor=actor, detail=reason, now=now)
 
 
+_STATE = (
+    sa.select(
+        CertificateRecord.account_id,
+        CertificateRecord.not_after,
+        SignedCertificate.certificate_id,
+        Revocation.reason,
+        Revocation.revoked_at,
+    )
+    .select_from(CertificateRecord)
+    .outerjoin(SignedCertificate, SignedCertificate.certificate_id == CertificateRecord.id)
+    .outerjoin(Revocation, Revocation.certificate_id == CertificateRecord.id)
+    .where(CertificateRecord.serial == sa.bindparam("serial"))
+)  # built once: this one runs for every request of every session and for every OCSP request
+
+
 def state(tx: Session, serial: str, now: datetime) -> CertificateState:
     """Say what holds for a normal serial; a record whose signature was never published is unknown, or revoked."""
-    row = tx.execute(
-        sa.select(CertificateRecord, SignedCertificate.certificate_id, Revocation)
-        .outerjoin(SignedCertificate, SignedCertificate.certificate_id == CertificateRecord.id)
-        .outerjoin(Revocation, Revocation.certificate_id == CertificateRecord.id)
-        .where(CertificateRecord.serial == serial)
-    ).first()
+    row = tx.execute(_STATE, {"serial": serial}).first()
     if row is None:
         return CertificateState(state="unknown", serial=serial)
-    record, signed, revocation = row
-    if revocation is not None:
+    account_id, not_after, signed, reason, revoked_at = row
+    if reason is not None:
         return CertificateState(
-            state="revoked",
-            serial=serial,
-            reason=revocation.reason,
-            revoked_at=revocation.revoked_at,
-            account_id=record.account_id,
+            state="revoked", serial=serial, reason=reason, revoked_at=revoked_at, account_id=account_id
         )
-    return CertificateState(
-        state=_living_state(record, now) if signed is not None else "unknown",
-        serial=serial,
-        account_id=record.account_id,
-    )
+    found: State = "unknown" if signed is None else _living_state(not_after, now)
+    return CertificateState(state=found, serial=serial, account_id=account_id)
 
 
-def _living_state(record: CertificateRecord, now: datetime) -> State:
-    return "good" if now <= record.not_after else "expired"
+def _living_state(not_after: datetime, now: datetime) -> State:
+    return "good" if now <= not_after else "expired"
 
 
 def find(
@@ -172,7 +175,7 @@ def find(
 def _row(
     record: CertificateRecord, fingerprint: str | None, revocation: Revocation | None, *, now: datetime
 ) -> CertificateRow:
-    state = "revoked" if revocation else "unsigned" if fingerprint is None else _living_state(record, now)
+    state = "revoked" if revocation else "unsigned" if fingerprint is None else _living_state(record.not_after, now)
     return CertificateRow(
         serial=record.serial,
         profile=record.profile,

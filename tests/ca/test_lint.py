@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 import pytest
 from cryptography import x509
@@ -14,6 +15,11 @@ from hypothesis import strategies as st
 from ca import building, lint
 from ca.profiles import read_profiles
 from ca.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Change = Callable[[x509.CertificateBuilder], x509.CertificateBuilder]
 
 NOW = datetime(2026, 11, 24, 8, tzinfo=UTC)
 PROFILES = read_profiles()
