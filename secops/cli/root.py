@@ -38,7 +38,7 @@ COMMANDS = {
     "audit": Command("secops.cli.audit"),
     "backup": Command("secops.cli.backup", "backup", group=False),
     "restore": Command("secops.cli.backup", "restore", group=False),
-    "bench": Command("secops.cli.bench"),
+    "bench": Command("secops.cli.bench", "bench", group=False),
 }
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from secops import wiring
 from secops.errors import UserError
 from secops.settings import ROLES
-from secops.worker.supervisor import follow_supervisor
+from secops.supervised import follow_supervisor
 
 if TYPE_CHECKING:
     from secops.settings import Settings

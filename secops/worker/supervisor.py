@@ -9,17 +9,17 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
+
+from secops.supervised import SUPERVISED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from secops.worker.loop import Stop
 
-SUPERVISED = "SECOPS_SUPERVISED"
 POLL_SECONDS = 0.1
 STEADY_SECONDS = 10.0  # a child that lived this long starts again at once
 FIRST_DELAY, LONGEST_DELAY = 0.2, 5.0
@@ -111,15 +111,3 @@ def _close_stdin(process: subprocess.Popen[bytes]) -> None:
 def _ending(code: int) -> str:
     return signal.Signals(-code).name if code < 0 else f"exit {code}"
 
-
-def follow_supervisor() -> None:
-    """In a supervised child: end (SIGTERM) when the supervisor is gone."""
-    if not os.environ.get(SUPERVISED):
-        return
-
-    def watch() -> None:
-        while sys.stdin.buffer.read(4096):
-            pass
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=watch, name="supervisor-watch", daemon=True).start()

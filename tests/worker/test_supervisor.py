@@ -13,7 +13,7 @@ from waiting import wait_until
 
 CHILD = """
 import os, pathlib, sys
-from secops.worker.supervisor import follow_supervisor
+from secops.supervised import follow_supervisor
 follow_supervisor()
 pathlib.Path(sys.argv[1]).write_text(str(os.getpid()))
 import threading; threading.Event().wait()

@@ -1,0 +1,23 @@
+"""A child process ends when its supervisor is gone, however that went: it sees the end of its standard input."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+
+SUPERVISED = "SECOPS_SUPERVISED"  # set by the supervisor; a role started by hand keeps its terminal
+
+
+def follow_supervisor() -> None:
+    """In a supervised child: send ourselves SIGTERM when the supervisor is gone."""
+    if not os.environ.get(SUPERVISED):
+        return
+
+    def watch() -> None:
+        while sys.stdin.buffer.raw.read(4096):  # type: ignore[attr-defined]  # unbuffered: a lock held at exit would abort us
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, name="supervisor-watch", daemon=True).start()
