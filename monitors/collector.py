@@ -76,6 +76,7 @@ class Collector:
         self.tenant = settings.tenant
         self.surroundings = surroundings
         self.counters = surroundings.counters
+        self.ready = asyncio.Event()  # set once the source is open: a listener has its ports then
         self.status = Status(ok=False, zh="尚未启动", en="not started yet")
 
     async def run(self, sink: Sink, *, now: Callable[[], datetime], stop: asyncio.Event) -> None:
