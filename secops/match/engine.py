@@ -1,14 +1,30 @@
-"""Matches batches of events against all detection rules at once."""
+"""Matches batches of events against all detection rules at once.
+
+Events are routed by signature (dataset, channel, event id) to a plan; the plan finds candidates by the witnesses that
+the event's values make true, and each candidate is confirmed by a function generated from its expression.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from secops.match.atoms import matched
+from secops.match.plan import Plan, alive
+from secops.match.route import CATEGORIES, Signature, covers, signature_of, view_of
+from secops.match.rule import Atom, Detection, Not, Pattern
+from secops.match.scan import Databases
+from secops.match.text import literal_of
+from secops.records import DATASET, ORIGINAL
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 
-    from secops.match.rule import Rule
+    from secops.match.rule import Expression, Rule
     from secops.records import Event
+
+_KNOWN_TYPES: Final = frozenset({int, str, type(None)})
+MAX_SIGNATURES: Final = 4096
+MAX_FIELDS: Final = 64  # fields reported with a hit
 
 
 class Hit(NamedTuple):
@@ -22,9 +38,85 @@ class Hit(NamedTuple):
 class Engine:
     """All detection rules, compiled; has no state besides bounded caches, so it can be replaced at any time."""
 
-    def __init__(self, rules: Sequence[Rule]) -> None:
-        self._rules = tuple(rules)
+    def __init__(self, rules: Sequence[Rule], *, databases: Databases | None = None, cached: bool = True) -> None:
+        """``databases`` keeps compiled scanners on disk; ``cached`` False forgets every value at once (to measure)."""
+        self._rules = [(rule, rule.body.logsource) for rule in rules if isinstance(rule.body, Detection)]
+        self._databases = databases or Databases()
+        self._cached = cached
+        self._by_key: dict[Hashable, Plan] = {}
+        self._by_signature: dict[Signature, Plan] = {}
+        self._event_ids = _event_ids(rule for rule, _ in self._rules)
 
     def match(self, events: Sequence[Event]) -> list[Hit]:
         """Hits of the batch, by event and then in the order of the rules."""
-        return []
+        hits: list[Hit] = []
+        for index, event in enumerate(events):
+            plan = self._plan(event)
+            view = view_of(event) if DATASET in event or ORIGINAL in event else event
+            for rule in plan.match(view):
+                hits.append(Hit(rule.id, index, detail(rule, view)))
+        return hits
+
+    def _plan(self, event: Mapping[str, Any]) -> Plan:
+        if DATASET not in event:
+            event_id = event.get("EventID")
+            if type(event_id) in _KNOWN_TYPES and type(channel := event.get("Channel")) is str:
+                plan = self._by_key.get((channel, event_id))
+                if plan is not None:
+                    return plan
+                return self._remember((channel, event_id), event)
+        elif not event[DATASET].startswith("windows."):
+            return self._by_key.get(event[DATASET]) or self._remember(event[DATASET], event)
+        return self._for(signature_of(event))
+
+    def _remember(self, key: Hashable, event: Mapping[str, Any]) -> Plan:
+        if len(self._by_key) >= MAX_SIGNATURES:
+            self._by_key.clear()
+        plan = self._by_key[key] = self._for(signature_of(event))
+        return plan
+
+    def _for(self, signature: Signature) -> Plan:
+        """The plan of a signature; event ids that no rule names share one."""
+        if signature.event_id is not None and signature.event_id not in self._event_ids:
+            signature = signature._replace(event_id="")
+        plan = self._by_signature.get(signature)
+        if plan is None:
+            if len(self._by_signature) >= MAX_SIGNATURES:
+                self._by_signature.clear()
+            covered = [rule for rule, source in self._rules if covers(source, signature)]
+            event_id = signature.event_id if signature.channel else None
+            plan = Plan(alive(covered, event_id), self._databases, cached=self._cached)
+            self._by_signature[signature] = plan
+        return plan
+
+
+def detail(rule: Rule, view: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields behind a hit with their values."""
+    assert isinstance(rule.body, Detection)
+    fields: dict[str, Any] = {}
+    for name in matched(rule.body.expression, view):
+        fields[name] = view[name]
+        if len(fields) >= MAX_FIELDS:
+            break
+    return fields
+
+
+def _event_ids(rules: Iterable[Rule]) -> frozenset[str]:
+    """Every event id that some rule or category names."""
+    named = {event_id for _, ids in CATEGORIES.values() for event_id in ids}
+    for rule in rules:
+        assert isinstance(rule.body, Detection)
+        named.update(_literals(rule.body.expression, "EventID"))
+    return frozenset(named)
+
+
+def _literals(expression: Expression, field: str) -> Iterator[str]:
+    if isinstance(expression, Not):
+        yield from _literals(expression.child, field)
+    elif not isinstance(expression, Atom):
+        for child in expression.children:
+            yield from _literals(child, field)
+    elif expression.field == field and isinstance(expression.test, Pattern):
+        literal = literal_of(expression.test.parts)
+        if literal is not None:
+            yield literal

@@ -1,16 +1,210 @@
-"""Reads Sigma YAML strictly: a rule is either understood whole or refused with file, line and reason."""
+"""Reads Sigma YAML strictly: a rule is either understood whole or refused with file, line and reason.
+
+Unknown keys of a rule are kept out of the way (Sigma allows custom ones); an unknown construct inside ``detection`` or
+``correlation`` is a refusal, because skipping it would change what the rule means.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final
 
-from secops.match.rule import RuleSet
+from secops.match.correlations import read_correlation, read_duration, read_texts
+from secops.match.resolve import resolve
+from secops.match.rule import Detection, Examples, LogSource, Refusal, Rule, RuleSet
+from secops.match.selections import read_detection
+from secops.match.source import Block, Items, RuleError, read_documents
+from secops.records import Level, RuleInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from secops.match.rule import Correlation
 
-def load_rules(paths: Sequence[Path]) -> RuleSet:
-    """Read every ``*.yml`` and ``*.yaml`` under the paths (files or folders), in the order of their names."""
-    return RuleSet(roots=tuple(paths))
+_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}")
+_CLAUSE: Final = re.compile(r"\d+(\.\d+){2,4}(-[a-z])?")
+
+
+@dataclass(slots=True)
+class _Reading:
+    """What has been read so far."""
+
+    placeholders: Mapping[str, tuple[str, ...]]
+    rules: dict[str, Rule] = field(default_factory=dict)
+    refused: list[Refusal] = field(default_factory=list)
+    files: int = 0
+
+    def refuse(self, file: str, rule_id: str, error: RuleError) -> None:
+        self.refused.append(Refusal(file, error.line, rule_id, error.zh, error.en))
+
+
+def load_rules(paths: Sequence[Path], *, placeholders: Mapping[str, tuple[str, ...]] | None = None) -> RuleSet:
+    """Read every ``*.yml`` and ``*.yaml`` under the paths (files or folders), in the order of their names.
+
+    ``placeholders`` gives the values of ``%name%`` for the modifier ``expand``.
+    """
+    reading = _Reading(placeholders or {})
+    for file in rule_files(paths):
+        reading.files += 1
+        _read_file(file, reading)
+    rules, refused = resolve(reading.rules.values())
+    return RuleSet(tuple(rules), (*reading.refused, *refused), reading.files, tuple(paths))
+
+
+def rule_files(paths: Iterable[Path]) -> Iterator[Path]:
+    """Rule files under the paths; hidden folders are left out, a path given by itself is taken whatever its name."""
+    for path in paths:
+        if not path.is_dir():
+            yield path
+            continue
+        found = (each for pattern in ("*.yml", "*.yaml") for each in path.rglob(pattern))
+        yield from sorted(
+            each for each in found if not any(part.startswith(".") for part in each.relative_to(path).parts)
+        )
+
+
+def _read_file(file: Path, reading: _Reading) -> None:
+    name = str(file)
+    try:
+        for line, document in read_documents(file.read_bytes()):
+            _read_document(name, line, document, reading)
+    except RuleError as error:
+        reading.refuse(name, "", error)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        reading.refuse(name, "", RuleError(1, f"无法读取文件：{reason}", f"cannot read the file: {reason}"))
+
+
+def _read_document(file: str, line: int, document: object, reading: _Reading) -> None:
+    if document is None:
+        return
+    rule_id = str(document.get("id", ""))[:128] if isinstance(document, Block) else ""
+    try:
+        rule = read_rule(document, file, line, reading.placeholders)
+        if (first := reading.rules.get(rule.id)) is not None:
+            place = f"{first.info.source}:{first.line}"
+            raise RuleError(line, f"编号 {rule.id} 已用于 {place}", f"id {rule.id} is already used at {place}")
+        reading.rules[rule.id] = rule
+    except RuleError as error:
+        reading.refuse(file, rule_id, error)
+
+
+def read_rule(document: object, file: str, line: int, placeholders: Mapping[str, tuple[str, ...]]) -> Rule:
+    """One YAML document as a rule.
+
+    Raises:
+        RuleError: it is not a rule that can run as it is meant.
+    """
+    if not isinstance(document, Block):
+        raise RuleError(line, "不是规则：应为映射", "not a rule: a mapping is expected")
+    for key in ("action", "filter"):
+        if key in document:
+            raise RuleError(document.at(key), f"不支持 {key}", f"documents with {key!r} are not understood")
+    if ("detection" in document) == ("correlation" in document):
+        raise RuleError(line, "应有 detection 或 correlation 之一", "one of detection and correlation is expected")
+    info = _info(document, file)
+    body = _body(document, placeholders)
+    examples = _examples(document)
+    return Rule(info=info, body=body, name=_text(document, "name"), examples=examples, line=line)
+
+
+def _body(document: Block, placeholders: Mapping[str, tuple[str, ...]]) -> Detection | Correlation:
+    if "correlation" in document:
+        section = document["correlation"]
+        if not isinstance(section, Block):
+            raise RuleError(document.at("correlation"), "correlation 应为映射", "correlation must be a mapping")
+        return read_correlation(section)
+    expression = read_detection(document["detection"], document.at("detection"), placeholders)
+    return Detection(logsource=_logsource(document), expression=expression)
+
+
+def _logsource(document: Block) -> LogSource:
+    source = document.get("logsource")
+    if not isinstance(source, Block):
+        raise RuleError(document.at("logsource"), "缺少 logsource", "logsource is missing or not a mapping")
+    parts = {key: _text(source, key).lower() for key in ("product", "category", "service")}
+    return LogSource(**parts)
+
+
+def _info(document: Block, file: str) -> RuleInfo:
+    identity = _text(document, "id")
+    if not _ID.fullmatch(identity):
+        raise RuleError(
+            document.at("id"), "缺少 id 或格式不对，请用 UUID", "id is missing or malformed: give the rule a UUID"
+        )
+    title = _text(document, "title")
+    if not title:
+        raise RuleError(document.at("title"), "缺少 title", "title is missing")
+    alert = document.get("alert", Block())
+    if not isinstance(alert, Block) or set(alert) - {"window", "group_by"}:
+        raise RuleError(document.at("alert"), "alert 只能有 window 和 group_by", "alert takes window and group_by only")
+    info = RuleInfo(
+        id=identity,
+        title=title,
+        level=_level(document),
+        title_zh=_text(document, "title_zh"),
+        description=_text(document, "description"),
+        tags=read_texts(document.get("tags"), document.at("tags")),
+        clauses=_clauses(document),
+        owner=_text(document, "owner"),
+        runbook=_text(document, "runbook"),
+        service=_text(document, "service"),
+        group_by=read_texts(alert.get("group_by"), alert.at("group_by")),
+        source=file,
+    )
+    window = alert.get("window")
+    return info if window is None else replace(info, window=read_duration(window, alert.at("window")))
+
+
+def _clauses(document: Block) -> tuple[str, ...]:
+    clauses = read_texts(document.get("clauses"), document.at("clauses"))
+    for clause in clauses:
+        if not _CLAUSE.fullmatch(clause):
+            raise RuleError(
+                document.at("clauses"), f"条款 {clause!r} 应写作 8.1.4.1-b", f"clause {clause!r}: write it as 8.1.4.1-b"
+            )
+    return clauses
+
+
+def _level(document: Block) -> Level:
+    value = document.get("level", Level.MEDIUM)
+    try:
+        return Level(value)
+    except ValueError as error:
+        raise RuleError(
+            document.at("level"), f"未知的级别 {value!r}", f"unknown level {value!r}; known are: {', '.join(Level)}"
+        ) from error
+
+
+def _text(block: Block, key: str) -> str:
+    value = block.get(key)
+    if value is None:
+        return ""
+    if isinstance(value, (Block, Items)):
+        raise RuleError(block.at(key), f"{key} 应为文本", f"{key} must be text")
+    return str(value).strip()
+
+
+def _examples(document: Block) -> Examples:
+    section = document.get("examples", Block())
+    if not isinstance(section, Block) or set(section) - {"match", "no_match"}:
+        raise RuleError(
+            document.at("examples"), "examples 只能有 match 和 no_match", "examples takes match and no_match only"
+        )
+    return Examples(*(_samples(section, key) for key in ("match", "no_match")))
+
+
+def _samples(section: Block, key: str) -> tuple[tuple[Mapping[str, Any], ...], ...]:
+    listed = section.get(key, Items())
+    if not isinstance(listed, Items):
+        raise RuleError(section.at(key), f"{key} 应为列表", f"{key} must be a list")
+    samples = [tuple(each) if isinstance(each, Items) else (each,) for each in listed]
+    if not all(sample and all(isinstance(line, Block) for line in sample) for sample in samples):
+        raise RuleError(
+            section.at(key),
+            "每个样例应为 {format, raw} 或 {format: json, event}，或其列表",
+            "each example is {format, raw} or {format: json, event}, or a list of these",
+        )
+    return tuple(samples)

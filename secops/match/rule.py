@@ -7,7 +7,8 @@ choice is stated at the class.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -165,7 +166,7 @@ class Correlation:
     conditions: tuple[tuple[str, float], ...] = ()  # all hold: (lt|lte|gt|gte|eq|neq, number)
     field: str = ""  # of value_*
     percentile: float = 50.0  # of value_percentile
-    aliases: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # alias -> rule id -> field
+    aliases: Mapping[str, Mapping[str, str]] = dataclass_field(default_factory=dict)  # alias -> rule id -> field
     generate: bool = False  # the rules looked at also alert on their own
 
 

@@ -1,0 +1,190 @@
+"""What one test says of one value; the plain meaning that the compiled forms must agree with."""
+
+from __future__ import annotations
+
+import ipaddress
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from secops.match.regex import compile_regex
+from secops.match.rule import (
+    And,
+    Atom,
+    Cidr,
+    Compare,
+    Exists,
+    FieldRef,
+    IsNull,
+    Not,
+    Or,
+    Pattern,
+    Regex,
+    Test,
+    TimePart,
+    Wild,
+)
+from secops.match.text import fold, fold_parts, scalars, text_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from secops.match.rule import Expression
+
+MISSING: Any = object()
+
+
+def evaluate(expression: Expression, event: Mapping[str, Any]) -> bool:
+    """Whether an expression holds for a (flat) event."""
+    if isinstance(expression, Atom):
+        return atom_holds(expression, event)
+    if isinstance(expression, Not):
+        return not evaluate(expression.child, event)
+    if isinstance(expression, And):
+        return all(evaluate(child, event) for child in expression.children)
+    return any(evaluate(child, event) for child in expression.children)
+
+
+def atom_holds(atom: Atom, event: Mapping[str, Any]) -> bool:
+    """Whether a field's value, or one of its values when it is a list, satisfies the atom's test."""
+    if atom.field is None:
+        return any(_some(atom.test, value, event) for value in event.values())
+    value = event.get(atom.field, MISSING)
+    if isinstance(atom.test, IsNull):
+        return value is MISSING or value is None
+    if isinstance(atom.test, Exists):
+        return (value is not MISSING) == atom.test.wanted
+    return value is not MISSING and _some(atom.test, value, event)
+
+
+def matched(expression: Expression, event: Mapping[str, Any], *, positive: bool = True) -> Iterator[str]:
+    """Fields whose positive atoms hold, for the detail of a hit; a keyword yields the fields it was found in."""
+    if isinstance(expression, Not):
+        yield from matched(expression.child, event, positive=not positive)
+    elif isinstance(expression, (And, Or)):
+        for child in expression.children:
+            yield from matched(child, event, positive=positive)
+    elif positive and expression.field is None:
+        yield from (name for name, value in event.items() if _some(expression.test, value, event))
+    elif positive and expression.field is not None and atom_holds(expression, event):
+        yield expression.field
+
+
+def _some(test: Test, value: object, event: Mapping[str, Any]) -> bool:
+    if isinstance(test, FieldRef):
+        holds = relation(test)
+        others = [text for each in scalars(event.get(test.other)) if (text := text_of(each)) is not None]
+        return any(holds(text, other) for each in scalars(value) if (text := text_of(each)) is not None for other in others)
+    check = text_test(test)
+    return any(check(text) for each in scalars(value) if (text := text_of(each)) is not None)
+
+
+@lru_cache(maxsize=4096)
+def text_test(test: Test) -> Callable[[str], bool]:
+    """The test as a function of a value's text."""
+    if isinstance(test, Pattern):
+        return pattern_test(test)
+    if isinstance(test, Regex):
+        search = compile_regex(test.pattern, test.flags).search
+        return lambda text: search(text) is not None
+    if isinstance(test, Cidr):
+        return cidr_test(test)
+    if isinstance(test, Compare):
+        return compare_test(test)
+    if isinstance(test, TimePart):
+        return lambda text: time_part(text, test.part) == test.number
+    raise TypeError(f"{type(test).__name__} is not a test of one text")
+
+
+def pattern_test(test: Pattern) -> Callable[[str], bool]:
+    """A pattern as a function of the text as it came."""
+    inner = glob(test.parts if test.cased else fold_parts(test.parts))
+    return inner if test.cased else lambda text: inner(fold(text))
+
+
+def glob(parts: tuple[str, ...]) -> Callable[[str], bool]:
+    """A matcher of whole texts, linear in the text; literals must be folded already where case does not matter."""
+    if Wild.ONE in parts:
+        body = "".join(".*" if part is Wild.MANY else "." if part is Wild.ONE else _quote(part) for part in parts)
+        search = compile_regex(rf"\A{body}\z", "s").search
+        return lambda text: search(text) is not None
+    literals = [part for part in parts if part is not Wild.MANY]
+    head = literals.pop(0) if literals and parts[0] is not Wild.MANY else ""
+    if head and parts == (head,):
+        return lambda text: text == head
+    tail = literals.pop() if literals and parts[-1] is not Wild.MANY else ""
+    if not parts:
+        return lambda text: not text
+    return _many(head, tuple(literals), tail)
+
+
+def _many(head: str, middle: tuple[str, ...], tail: str) -> Callable[[str], bool]:
+    least = len(head) + len(tail)
+
+    def matches(text: str) -> bool:
+        if len(text) < least or not text.startswith(head) or not text.endswith(tail):
+            return False
+        position, end = len(head), len(text) - len(tail)
+        for literal in middle:
+            position = text.find(literal, position, end)
+            if position < 0:
+                return False
+            position += len(literal)
+        return True
+
+    return matches
+
+
+def _quote(literal: str) -> str:
+    return "".join(char if char.isalnum() else f"\\x{{{ord(char):x}}}" for char in literal)
+
+
+def cidr_test(test: Cidr) -> Callable[[str], bool]:
+    """Whether the text is an address, or a network, inside the network."""
+    network = ipaddress.ip_network(test.network)
+
+    def inside(text: str) -> bool:
+        try:
+            other = ipaddress.ip_network(text[:64], strict=False)
+        except ValueError:
+            return False
+        return other.version == network.version and other.subnet_of(network)  # type: ignore[arg-type]
+
+    return inside
+
+
+def compare_test(test: Compare) -> Callable[[str], bool]:
+    """Whether the text is a number in the relation to the test's number."""
+    low, high = test.operator in {"lt", "lte"}, test.operator in {"gt", "gte"}
+    equal = test.operator.endswith("e")
+
+    def holds(text: str) -> bool:
+        try:
+            number = float(text[:64])
+        except ValueError:
+            return False
+        return (low and number < test.number) or (high and number > test.number) or (equal and number == test.number)
+
+    return holds
+
+
+def relation(test: FieldRef) -> Callable[[str, str], bool]:
+    """The relation of a field reference between two texts."""
+    compare: dict[str, Callable[[str, str], bool]] = {
+        "equals": lambda text, other: text == other,
+        "contains": lambda text, other: other in text,
+        "startswith": lambda text, other: text.startswith(other),
+        "endswith": lambda text, other: text.endswith(other),
+    }
+    holds = compare[test.relation]
+    return holds if test.cased else lambda text, other: holds(fold(text), fold(other))
+
+
+def time_part(text: str, part: str) -> int | None:
+    """A part of an RFC 3339 date-time, in UTC; a time without an offset is taken as UTC."""
+    try:
+        moment = datetime.fromisoformat(text[:64].strip())
+    except ValueError:
+        return None
+    moment = moment.astimezone(UTC) if moment.tzinfo else moment
+    return int(moment.isocalendar().week if part == "week" else getattr(moment, part))

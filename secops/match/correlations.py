@@ -1,0 +1,158 @@
+"""Reads a rule's ``correlation`` section (Sigma correlation rules specification 2.1)."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from secops.match.rule import Correlation, CorrelationType
+from secops.match.source import Block, Items, RuleError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MAX_RULES = 1000
+MAX_TIMESPAN = timedelta(days=31)
+
+_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_DURATION: Final = re.compile(r"(\d{1,9})([smhdw])", re.ASCII)
+_OPERATORS: Final = frozenset({"lt", "lte", "gt", "gte", "eq", "neq"})
+_KEYS: Final = frozenset({"type", "rules", "group-by", "timespan", "condition", "aliases", "generate"})
+_TEMPORAL: Final = frozenset({CorrelationType.TEMPORAL, CorrelationType.TEMPORAL_ORDERED})
+_CONDITION_EXTRAS: Final = frozenset({"field", "percentile"})
+
+
+def read_correlation(block: Block) -> Correlation:
+    """The body of a correlation rule; ``rules`` still as written (ids or names).
+
+    Raises:
+        RuleError: some part of it is not understood.
+    """
+    for key in block:
+        if key not in _KEYS:
+            raise RuleError(block.at(key), f"未知的关联设置 {key!r}", f"unknown correlation setting {key!r}")
+    kind = _kind(block)
+    condition = _condition(block, kind)
+    return Correlation(
+        type=kind,
+        rules=_rules(block),
+        timespan=read_duration(block.get("timespan"), block.at("timespan")),
+        group_by=read_texts(block.get("group-by"), block.at("group-by")),
+        conditions=_comparisons(condition, block.at("condition")),
+        field=_field(condition, kind, block.at("condition")),
+        percentile=_percentile(condition, kind, block.at("condition")),
+        aliases=_aliases(block),
+        generate=_flag(block, "generate"),
+    )
+
+
+def read_duration(value: object, line: int) -> timedelta:
+    """A time span such as ``90s``, ``5m``, ``1h``, ``2d``, ``1w``.
+
+    Raises:
+        RuleError: it is not one, is zero, or exceeds 31 days.
+    """
+    found = _DURATION.fullmatch(str(value))
+    span = timedelta(**{_UNITS[found[2]]: int(found[1])}) if found else timedelta()
+    if not timedelta() < span <= MAX_TIMESPAN:
+        raise RuleError(
+            line,
+            f"时间跨度 {value!r} 无效：写作 30s、5m、1h、2d 或 1w，不超过 31 天",
+            f"time span {value!r}: write 30s, 5m, 1h, 2d or 1w, at most 31 days",
+        )
+    return span
+
+
+def read_texts(value: object, line: int) -> tuple[str, ...]:
+    """A text or a list of texts; nothing is the empty tuple."""
+    if value is None:
+        return ()
+    values = value if isinstance(value, Items) else [value]
+    if not all(isinstance(each, str) and each for each in values):
+        raise RuleError(line, "应为文本或文本列表", "a text or a list of texts is expected")
+    return tuple(values)
+
+
+def _kind(block: Block) -> CorrelationType:
+    try:
+        return CorrelationType(block.get("type", ""))
+    except ValueError as error:
+        raise RuleError(
+            block.at("type"),
+            f"未知的关联类型 {block.get('type')!r}",
+            f"unknown correlation type {block.get('type')!r}; known are: {', '.join(CorrelationType)}",
+        ) from error
+
+
+def _rules(block: Block) -> tuple[str, ...]:
+    rules = read_texts(block.get("rules"), block.at("rules"))
+    if not 0 < len(rules) <= MAX_RULES:
+        raise RuleError(block.at("rules"), "关联规则没有引用规则", "correlation: rules is missing or too long")
+    return rules
+
+
+def _condition(block: Block, kind: CorrelationType) -> Block:
+    condition = block.get("condition")
+    if condition is None and kind in _TEMPORAL:
+        return Block()
+    if not isinstance(condition, Block) or not condition:
+        raise RuleError(block.at("condition"), "关联条件缺失或不是映射", "correlation: condition is not a mapping")
+    return condition
+
+
+def _comparisons(condition: Block, line: int) -> tuple[tuple[str, float], ...]:
+    found: list[tuple[str, float]] = []
+    for key, value in condition.items():
+        if key in _CONDITION_EXTRAS:
+            continue
+        if key not in _OPERATORS:
+            raise RuleError(condition.at(key), f"未知的条件 {key!r}", f"correlation condition: unknown key {key!r}")
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise RuleError(condition.at(key), f"{key} 应为数字", f"correlation condition: {key} must be a number")
+        found.append((key, float(value)))
+    if condition and not found:
+        raise RuleError(line, "关联条件没有比较", "correlation condition: no comparison")
+    return tuple(found)
+
+
+def _field(condition: Block, kind: CorrelationType, line: int) -> str:
+    field = condition.get("field", "")
+    wanted = kind.value.startswith("value_")
+    if not isinstance(field, str) or wanted != bool(field):
+        raise RuleError(
+            line,
+            f"{kind.value} {'需要' if wanted else '不能有'} condition.field",
+            f"correlation: {kind.value} {'needs' if wanted else 'does not take'} condition.field (one field name)",
+        )
+    return field
+
+
+def _percentile(condition: Block, kind: CorrelationType, line: int) -> float:
+    value = condition.get("percentile", 50)
+    given = "percentile" in condition
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if given != (kind is CorrelationType.VALUE_PERCENTILE) or not number or not 0 <= value <= 100:  # noqa: PLR2004 - per cent
+        raise RuleError(
+            line, "percentile 应为 0 到 100，仅用于 value_percentile", "percentile: 0 to 100, for value_percentile only"
+        )
+    return float(value)
+
+
+def _aliases(block: Block) -> Mapping[str, Mapping[str, str]]:
+    aliases = block.get("aliases", Block())
+    valid = isinstance(aliases, Block) and all(
+        isinstance(of, Block) and of and all(isinstance(field, str) for field in of.values()) for of in aliases.values()
+    )
+    if not valid:
+        raise RuleError(
+            block.at("aliases"), "aliases 应为 别名 → 规则 → 字段", "aliases: alias -> rule -> field is expected"
+        )
+    return {alias: dict(of) for alias, of in aliases.items()}
+
+
+def _flag(block: Block, key: str) -> bool:
+    value = block.get(key, False)
+    if not isinstance(value, bool):
+        raise RuleError(block.at(key), f"{key} 应为 true 或 false", f"{key} must be true or false")
+    return value

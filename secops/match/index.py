@@ -1,0 +1,121 @@
+"""Per field: from a value's text to the rules whose witnesses it may make true."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Final
+
+from secops.match.atoms import text_test
+from secops.match.rule import Cidr, Compare, Pattern, Regex, Wild
+from secops.match.text import fold, fold_parts, literal_of
+from secops.match.witness import longest_literal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from secops.match.rule import Test
+    from secops.match.scan import Databases, Scanner
+
+_SEPARATORS: Final = ("\\", "/")
+CACHED_LENGTH: Final = 4096  # longer values are not remembered
+CACHED_VALUES: Final = 20_000  # values remembered of one field
+CACHED_CHARACTERS: Final = 2_000_000  # and their length in all
+
+
+class FieldIndex:
+    """Witnesses on one field, by kind of test."""
+
+    def __init__(self, witnesses: Iterable[tuple[Test, int]], databases: Databases, *, cached: bool = True) -> None:
+        self._exact: dict[str, tuple[int, ...]] = {}
+        self._tails: dict[str, dict[str, tuple[int, ...]]] = {}
+        self._present: tuple[int, ...] = ()
+        self._tests: list[tuple[Callable[[str], bool], tuple[int, ...]]] = []
+        self._literals: Scanner | None = None
+        self._regexes: Scanner | None = None
+        self._of_literal: list[tuple[int, ...]] = []
+        self._of_regex: list[tuple[int, ...]] = []
+        self._build(witnesses, databases)
+        self.cache: dict[str, tuple[int, ...]] = {}
+        self._room = CACHED_CHARACTERS if cached else 0
+
+    def _build(self, witnesses: Iterable[tuple[Test, int]], databases: Databases) -> None:
+        exact, literals = defaultdict[str, set[int]](set), defaultdict[str, set[int]](set)
+        tails: dict[str, dict[str, set[int]]] = {mark: defaultdict(set) for mark in _SEPARATORS}
+        regexes = defaultdict[tuple[str, str], set[int]](set)
+        tests = defaultdict[object, set[int]](set)
+        present = set[int]()
+        for test, rule in witnesses:
+            if isinstance(test, Pattern):
+                self._place(test, exact, tails, literals, present).add(rule)
+            elif isinstance(test, Regex):
+                regexes[test.pattern, test.flags].add(rule)
+            elif isinstance(test, (Cidr, Compare)):
+                tests[test].add(rule)
+            else:
+                present.add(rule)
+        self._exact = _frozen(exact)
+        self._tails = {mark: _frozen(of) for mark, of in tails.items() if of}
+        self._tests = [(text_test(test), tuple(sorted(rules))) for test, rules in tests.items()]  # type: ignore[arg-type]
+        if literals:
+            self._literals = databases.literals(list(literals))
+            self._of_literal = [tuple(sorted(rules)) for rules in literals.values()]
+        if regexes:
+            self._regexes, hard = databases.regexes(list(regexes))
+            self._of_regex = [tuple(sorted(rules)) for rules in regexes.values()]
+            present.update(rule for position in hard for rule in self._of_regex[position])
+        self._present = tuple(sorted(present))
+
+    @staticmethod
+    def _place(
+        test: Pattern,
+        exact: dict[str, set[int]],
+        tails: dict[str, dict[str, set[int]]],
+        literals: dict[str, set[int]],
+        present: set[int],
+    ) -> set[int]:
+        """The set that the witness belongs to: whole texts, last path components, substrings, or any text at all."""
+        parts = fold_parts(test.parts)
+        whole = literal_of(parts)
+        if whole is not None:
+            return exact[whole]
+        last = parts[-1]
+        if not isinstance(last, Wild):
+            for mark, of in tails.items():
+                if mark in last and (tail := last[last.rindex(mark) :]) != mark:
+                    return of[tail]
+        literal = longest_literal(test)
+        return literals[literal] if literal else present
+
+    def lookup(self, text: str) -> tuple[int, ...]:
+        """Rules that a value of this text may satisfy; remembers the answer."""
+        rules = self._search(text)
+        length = len(text)
+        if length <= CACHED_LENGTH and self._room > 0:
+            if len(self.cache) >= CACHED_VALUES or self._room < length:
+                self.cache.clear()
+                self._room = CACHED_CHARACTERS
+            self.cache[text] = rules
+            self._room -= length
+        return rules
+
+    def _search(self, text: str) -> tuple[int, ...]:
+        folded = fold(text)
+        found = list(self._present)
+        if folded in self._exact:
+            found += self._exact[folded]
+        for mark, tails in self._tails.items():
+            found += tails.get(folded[folded.rfind(mark) :], ())
+        if self._literals is not None:
+            for position in self._literals.scan(folded):
+                found += self._of_literal[position]
+        if self._regexes is not None:
+            for position in self._regexes.scan(text):
+                found += self._of_regex[position]
+        for holds, rules in self._tests:
+            if holds(text):
+                found += rules
+        return tuple(dict.fromkeys(found))
+
+
+def _frozen(sets: dict[str, set[int]]) -> dict[str, tuple[int, ...]]:
+    return {key: tuple(sorted(rules)) for key, rules in sets.items()}

@@ -1,0 +1,153 @@
+"""Which events a rule's log source means.
+
+An event is recognised by its dataset (``event.dataset``, set by normalisation) and, for Windows, by channel and event
+id, whether these lie in the event itself (raw JSON) or among its original fields. The channel names are those that
+Windows gives its logs; the Sysmon event ids are those of Sysmon's manual.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from secops.match.text import fold, text_of
+from secops.records import DATASET, ORIGINAL
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from secops.match.rule import LogSource
+
+_SYSMON: Final = "microsoft-windows-sysmon/operational"
+_MS: Final = "microsoft-windows-"
+
+# Sigma category of Windows -> (channel, event ids); Sysmon's unless said otherwise.
+_SYSMON_IDS: Final[Mapping[str, str]] = {
+    "process_creation": "1", "file_change": "2", "network_connection": "3", "sysmon_status": "4 16",
+    "process_termination": "5", "driver_load": "6", "image_load": "7", "create_remote_thread": "8",
+    "raw_access_thread": "9", "process_access": "10", "file_event": "11", "registry_add": "12",
+    "registry_delete": "12", "registry_set": "13", "registry_rename": "14", "registry_event": "12 13 14",
+    "create_stream_hash": "15", "pipe_created": "17 18", "wmi_event": "19 20 21", "dns_query": "22",
+    "file_delete": "23 26", "clipboard_capture": "24", "process_tampering": "25", "file_block": "27 28",
+    "file_executable_detected": "29", "sysmon_error": "255",
+}  # fmt: skip
+CATEGORIES: Final[Mapping[str, tuple[str, frozenset[str]]]] = {
+    **{name: (_SYSMON, frozenset(ids.split())) for name, ids in _SYSMON_IDS.items()},
+    "ps_module": (f"{_MS}powershell/operational", frozenset({"4103"})),
+    "ps_script": (f"{_MS}powershell/operational", frozenset({"4104"})),
+    "ps_classic_start": ("windows powershell", frozenset({"400"})),
+    "ps_classic_provider_start": ("windows powershell", frozenset({"600"})),
+    "file_access": (f"{_MS}kernel-file/analytic", frozenset({"12"})),
+    "file_rename": (f"{_MS}kernel-file/analytic", frozenset({"27"})),
+}
+
+# Sigma service of Windows -> channels.
+SERVICES: Final[Mapping[str, frozenset[str]]] = {
+    name: frozenset(channel.strip() for channel in channels.split("|"))
+    for name, channels in {
+        "security": "security", "application": "application", "system": "system", "sysmon": _SYSMON,
+        "powershell": f"{_MS}powershell/operational|powershellcore/operational",
+        "powershell-classic": "windows powershell",
+        "taskscheduler": f"{_MS}taskscheduler/operational",
+        "wmi": f"{_MS}wmi-activity/operational",
+        "dns-server": "dns server", "dns-server-audit": f"{_MS}dns-server/audit",
+        "dns-server-analytic": f"{_MS}dns-server/analytical", "dns-client": f"{_MS}dns client events/operational",
+        "driver-framework": f"{_MS}driverframeworks-usermode/operational",
+        "ntlm": f"{_MS}ntlm/operational", "dhcp": f"{_MS}dhcp-server/operational",
+        "msexchange-management": "msexchange management",
+        "applocker": f"{_MS}applocker/msi and script|{_MS}applocker/exe and dll"
+                     f"|{_MS}applocker/packaged app-deployment|{_MS}applocker/packaged app-execution",
+        "printservice-admin": f"{_MS}printservice/admin", "printservice-operational": f"{_MS}printservice/operational",
+        "codeintegrity-operational": f"{_MS}codeintegrity/operational",
+        "smbclient-security": f"{_MS}smbclient/security", "smbclient-connectivity": f"{_MS}smbclient/connectivity",
+        "smbserver-connectivity": f"{_MS}smbserver/connectivity",
+        "firewall-as": f"{_MS}windows firewall with advanced security/firewall",
+        "bits-client": f"{_MS}bits-client/operational", "windefend": f"{_MS}windows defender/operational",
+        "terminalservices-localsessionmanager": f"{_MS}terminalservices-localsessionmanager/operational",
+        "microsoft-servicebus-client": "microsoft-servicebus-client",
+        "ldap": f"{_MS}ldap-client/debug", "ldap_debug": f"{_MS}ldap-client/debug",
+        "security-mitigations": f"{_MS}security-mitigations/kernel mode|{_MS}security-mitigations/user mode",
+        "diagnosis-scripted": f"{_MS}diagnosis-scripted/operational", "shell-core": f"{_MS}shell-core/operational",
+        "openssh": "openssh/operational", "bitlocker": f"{_MS}bitlocker/bitlocker management",
+        "vhdmp": f"{_MS}vhdmp/operational", "appxdeployment-server": f"{_MS}appxdeploymentserver/operational",
+        "lsa-server": f"{_MS}lsa/operational", "appxpackaging-om": f"{_MS}appxpackaging/operational",
+        "appmodel-runtime": f"{_MS}appmodel-runtime/admin", "capi2": f"{_MS}capi2/operational",
+        "certificateservicesclient-lifecycle-system": f"{_MS}certificateservicesclient-lifecycle-system/operational",
+        "iis-configuration": f"{_MS}iis-configuration/operational",
+    }.items()
+}  # fmt: skip
+
+# Sigma categories and services of other systems -> our datasets.
+_DATASETS: Final[Mapping[str, frozenset[str]]] = {
+    "webserver": frozenset({"nginx.access", "apache.access", "iis.access"}),
+    "auth": frozenset({"linux.sshd", "linux.sudo", "linux.su", "linux.auth"}),
+    "nginx": frozenset({"nginx.access", "nginx.error"}),
+    "apache": frozenset({"apache.access", "apache.error"}),
+}
+# What Sigma calls a field -> what our datasets call it.
+_WEB: Final = (
+    ("cs-method", "http.request.method"), ("cs-uri-query", "url.query"), ("cs-uri-stem", "url.path"),
+    ("cs-uri", "url.original"), ("c-uri", "url.original"), ("sc-status", "http.response.status_code"),
+    ("c-ip", "source.ip"), ("cs-user-agent", "user_agent.original"), ("cs-referer", "http.request.referrer"),
+    ("cs-username", "user.name"), ("cs-host", "url.domain"),
+)  # fmt: skip
+ALIASES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = dict.fromkeys(sorted(_DATASETS["webserver"]), _WEB)
+
+
+class Signature(NamedTuple):
+    """What an event is, as far as routing cares."""
+
+    dataset: str  # "" for raw events that were not normalised
+    channel: str  # folded; "" when it is not a Windows event
+    event_id: str | None  # None: not a scalar
+
+
+def signature_of(event: Mapping[str, Any]) -> Signature:
+    """The signature of an event as it is in the log, or of raw JSON."""
+    dataset = event.get(DATASET)
+    fields = event
+    if isinstance(dataset, str):
+        if not dataset.startswith("windows."):
+            return Signature(dataset[:128], "", "")
+        original = event.get(ORIGINAL)
+        fields = original if isinstance(original, dict) else {}
+    channel = fold(text_of(fields.get("Channel")) or "")[:256]
+    event_id = text_of(fields.get("EventID", "")) if channel else ""
+    return Signature(str(dataset or "")[:128], channel, event_id)
+
+
+def covers(source: LogSource, signature: Signature) -> bool:
+    """Whether the log source means events of this signature."""
+    if signature.channel or signature.dataset.startswith("windows."):
+        return source.product in {"", "windows"} and _covers_windows(source, signature)
+    if not signature.dataset:
+        return True  # nothing is known of a raw event: the rule's fields decide
+    return _covers_dataset(source, signature.dataset)
+
+
+def _covers_windows(source: LogSource, signature: Signature) -> bool:
+    if source.category:
+        channel, ids = CATEGORIES.get(source.category, ("", frozenset[str]()))
+        if signature.channel != channel or not (signature.event_id is None or signature.event_id in ids):
+            return False
+    if source.service:
+        return signature.channel in SERVICES.get(source.service, frozenset[str]())
+    return True
+
+
+def _covers_dataset(source: LogSource, dataset: str) -> bool:
+    module, _, name = dataset.partition(".")
+    if source.product and source.product != module:
+        return False
+    for part in (source.service, source.category):
+        if part and part not in {name, dataset} and dataset not in _DATASETS.get(part, frozenset[str]()):
+            return False
+    return True
+
+
+def view_of(event: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The event as rules see it: its own fields, then its original ones, then Sigma's names for its own."""
+    original = event.get(ORIGINAL)
+    view = {**original, **event} if isinstance(original, dict) and original else event
+    if (aliases := ALIASES.get(event.get(DATASET, ""))) is not None:
+        view = {**view, **{name: view[field] for name, field in aliases if field in view and name not in view}}
+    return view

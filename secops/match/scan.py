@@ -1,0 +1,170 @@
+"""Finds which of many literals or regular expressions stand in a text, in one pass.
+
+Every scanner may report too much, never too little: what it reports is a candidate that the rule's own expression
+confirms. So the engines need not agree on details of regular expressions for the hits to be identical.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import os
+from typing import TYPE_CHECKING, Any, Protocol
+
+import re2
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+FEW = 4  # up to so many literals are looked for one after the other
+
+_FORMAT = b"1"  # raise when the meaning of a stored database changes
+
+
+class Scanner(Protocol):
+    """Reports the positions (in the list it was made of) of what stands in a text."""
+
+    def scan(self, text: str) -> Sequence[int]:
+        """Positions, in any order."""
+        ...
+
+
+class FewLiterals:
+    """Substring searches one by one."""
+
+    def __init__(self, literals: Sequence[str]) -> None:
+        self._literals = tuple(enumerate(literals))
+
+    def scan(self, text: str) -> Sequence[int]:
+        """See Scanner."""
+        return [position for position, literal in self._literals if literal in text]
+
+
+class Vector:
+    """A Hyperscan (Vectorscan) database."""
+
+    def __init__(self, database: Any) -> None:  # noqa: ANN401 - hyperscan has no type information
+        self._scan = database.scan
+
+    def scan(self, text: str) -> Sequence[int]:
+        """See Scanner."""
+        found: list[int] = []
+        add = found.append
+
+        def report(position: int, _start: int, _end: int, _flags: int, _context: object) -> None:
+            add(position)
+
+        self._scan(text.encode("utf-8", "replace"), report)
+        return found
+
+
+class Re2Set:
+    """A set of RE2: the fallback where there is no Hyperscan."""
+
+    def __init__(self, expressions: Sequence[str]) -> None:
+        options = re2.Options()
+        options.max_mem = 64 << 20
+        options.log_errors = False
+        self._everything = tuple(range(len(expressions)))
+        self._set = re2.Set.SearchSet(options)
+        for expression in expressions:
+            self._set.Add(expression)
+        self._set.Compile()
+
+    def scan(self, text: str) -> Sequence[int]:
+        """See Scanner."""
+        found: Sequence[int] = self._set.Match(text)
+        return found
+
+
+class Databases:
+    """Makes scanners; compiled Hyperscan databases are kept in a folder, named by what they were made of."""
+
+    def __init__(self, directory: Path | None = None, *, vector: bool = True) -> None:
+        self._directory = directory
+        self._hyperscan = _hyperscan() if vector else None
+
+    def literals(self, literals: Sequence[str]) -> Scanner:
+        """A scanner of substrings."""
+        if len(literals) <= FEW:
+            return FewLiterals(literals)
+        if self._hyperscan is None:
+            return Re2Set([re2.escape(literal) for literal in literals])
+        expressions = [_escape(literal.encode("utf-8", "replace")) for literal in literals]
+        return Vector(self._database(expressions, [self._hyperscan.HS_FLAG_SINGLEMATCH] * len(expressions)))
+
+    def regexes(self, regexes: Sequence[tuple[str, str]]) -> tuple[Scanner, tuple[int, ...]]:
+        """A scanner of (pattern, flags), and the positions it cannot look for, which are always candidates."""
+        if self._hyperscan is None:
+            return FewLiterals(()), tuple(range(len(regexes)))
+        flags = [self._flags(letters) for _, letters in regexes]
+        encoded = [pattern.encode("utf-8", "replace") for pattern, _ in regexes]
+        hard = tuple(at for at in range(len(regexes)) if not self._compiles(encoded[at], flags[at]))
+        kept = [at for at in range(len(regexes)) if at not in hard]
+        if not kept:
+            return FewLiterals(()), hard
+        database = self._database([encoded[at] for at in kept], [flags[at] for at in kept], kept)
+        return Vector(database), hard
+
+    def _flags(self, letters: str) -> int:
+        hyperscan = self._hyperscan
+        chosen = hyperscan.HS_FLAG_SINGLEMATCH | hyperscan.HS_FLAG_PREFILTER | hyperscan.HS_FLAG_UTF8
+        for letter, name in (("i", "CASELESS"), ("m", "MULTILINE"), ("s", "DOTALL")):
+            if letter in letters:
+                chosen |= getattr(hyperscan, f"HS_FLAG_{name}")
+        return int(chosen)
+
+    def _compiles(self, expression: bytes, flags: int) -> bool:
+        try:
+            self._database([expression], [flags])
+        except self._hyperscan.HyperscanError:
+            return False
+        return True
+
+    def _database(self, expressions: list[bytes], flags: list[int], ids: list[int] | None = None) -> Any:  # noqa: ANN401 - see Vector
+        stored = self._stored(expressions, flags, ids)
+        if stored is not None and stored.is_file() and (loaded := self._load(stored)) is not None:
+            return loaded
+        database = self._hyperscan.Database(mode=self._hyperscan.HS_MODE_BLOCK)
+        database.compile(expressions=expressions, ids=ids or list(range(len(expressions))), flags=flags)
+        if stored is not None:
+            _write(stored, self._hyperscan.dumpb(database))
+        return database
+
+    def _load(self, stored: Path) -> Any:  # noqa: ANN401 - see Vector
+        """A stored database; None when another version or processor made it."""
+        try:
+            database = self._hyperscan.loadb(stored.read_bytes(), mode=self._hyperscan.HS_MODE_BLOCK)
+            database.scratch = self._hyperscan.Scratch(database)
+        except self._hyperscan.HyperscanError:
+            return None
+        return database
+
+    def _stored(self, expressions: list[bytes], flags: list[int], ids: list[int] | None) -> Path | None:
+        if self._directory is None or len(expressions) == 1:
+            return None
+        digest = hashlib.sha256(_FORMAT + self._hyperscan.__version__.encode())
+        for expression, flag in zip(expressions, flags, strict=True):
+            digest.update(b"%d:%d:%s" % (flag, len(expression), expression))
+        digest.update(repr(ids).encode())
+        return self._directory / f"{digest.hexdigest()}.hs"
+
+
+def _hyperscan() -> Any:  # noqa: ANN401 - see Vector
+    try:
+        return importlib.import_module("hyperscan")
+    except ImportError:
+        return None
+
+
+def _escape(literal: bytes) -> bytes:
+    return b"".join(b"\\x%02x" % byte if not chr(byte).isalnum() or byte > 0x7F else bytes([byte]) for byte in literal)  # noqa: PLR2004 - ASCII
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Store whole or not at all; another process may be writing the same."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}")
+    temporary.write_bytes(data)
+    temporary.replace(path)

@@ -1,0 +1,112 @@
+"""Reads a rule's ``detection`` section into one expression."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from secops.match.conditions import all_of, any_of, parse_condition
+from secops.match.modifiers import MANY, MODIFIERS, RAW_FIRST, Item, Modifier, finish
+from secops.match.rule import Atom, IsNull, Not, Pattern
+from secops.match.source import Block, Items, RuleError
+from secops.match.text import join_parts, parse_pattern
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from secops.match.rule import Expression
+
+MAX_VALUES = 20_000  # atoms of one selection after all modifiers
+
+_NULL_MODIFIERS = frozenset({"all", "neq"})
+
+
+def read_detection(detection: object, line: int, placeholders: Mapping[str, tuple[str, ...]]) -> Expression:
+    """The expression of a ``detection`` mapping.
+
+    Raises:
+        RuleError: some part of it is not understood.
+    """
+    if not isinstance(detection, Block):
+        raise RuleError(line, "缺少 detection 部分", "the detection section is missing or not a mapping")
+    if "timeframe" in detection:
+        raise RuleError(
+            detection.at("timeframe"),
+            "timeframe 已废弃，请改写为关联规则",
+            "timeframe is not part of Sigma any more: write a correlation rule",
+        )
+    selections = {
+        name: _selection(body, detection.at(name), placeholders)
+        for name, body in detection.items()
+        if name != "condition"
+    }
+    return read_condition(detection, selections)
+
+
+def read_condition(block: Block, selections: Mapping[str, Expression]) -> Expression:
+    """The expression of ``condition``: one text, or a list of texts of which one must hold."""
+    condition, line = block.get("condition"), block.at("condition")
+    texts = condition if isinstance(condition, list) else [condition]
+    if not texts or not all(isinstance(text, str) and text.strip() for text in texts):
+        raise RuleError(line, "缺少 condition", "condition is missing or not text")
+    return any_of(parse_condition(text, selections, line) for text in texts)
+
+
+def _selection(body: object, line: int, placeholders: Mapping[str, tuple[str, ...]]) -> Expression:
+    if isinstance(body, Block):
+        if not body:
+            raise RuleError(line, "选择项为空", "a selection is empty")
+        return all_of(_item(key, value, body.at(key), placeholders) for key, value in body.items())
+    if isinstance(body, Items):
+        if not body:
+            raise RuleError(line, "选择项为空", "a selection is empty")
+        return any_of(_selection(each, at, placeholders) for each, at in zip(body, body.lines, strict=True))
+    return _keyword(body, line)
+
+
+def _keyword(value: object, line: int) -> Expression:
+    item = Item(line, (value,), {})
+    return _atom(item, None, parse_value(value), bare=True)
+
+
+def parse_value(value: object) -> object:
+    """A scalar as written: text becomes a pattern, everything else stays."""
+    return Pattern(parse_pattern(value)) if isinstance(value, str) else value
+
+
+def _item(key: str, value: object, line: int, placeholders: Mapping[str, tuple[str, ...]]) -> Expression:
+    field, *names = key.split("|")
+    values = tuple(value) if isinstance(value, Items) else (value,)
+    if not values or any(isinstance(each, (Block, Items)) for each in values):
+        raise RuleError(line, f"{key!r} 的取值必须是值或值的列表", f"{key!r}: a value or a list of values is expected")
+    chain = [_modifier(name, line) for name in names]
+    raw = bool(RAW_FIRST.intersection(names))
+    item = Item(line, values if raw else tuple(map(parse_value, values)), placeholders)
+    for modifier in chain:
+        if None in item.values and modifier.name not in _NULL_MODIFIERS:
+            raise item.error(f"null 不能使用修饰符 {modifier.name}", f"null cannot take the modifier {modifier.name}")
+        item = modifier.apply(item)
+        if len(item.values) > MAX_VALUES:
+            raise item.error("取值过多", f"more than {MAX_VALUES} values after the modifiers")
+    atoms = [_atom(item, field or None, each, bare=not set(names) - _NULL_MODIFIERS) for each in item.values]
+    combined = all_of(atoms) if item.all else any_of(dict.fromkeys(atoms))
+    return Not(combined) if item.negated else combined
+
+
+def _modifier(name: str, line: int) -> Modifier:
+    kind = MODIFIERS.get(name)
+    if kind is None:
+        known = ", ".join(sorted(MODIFIERS))
+        raise RuleError(line, f"未知的修饰符 {name!r}", f"unknown modifier {name!r}; known are: {known}")
+    return kind()
+
+
+def _atom(item: Item, field: str | None, value: object, *, bare: bool) -> Expression:
+    if value is None:
+        if field is None:
+            raise item.error("关键字不能是 null", "a keyword cannot be null")
+        return Atom(field, IsNull())
+    test = finish(item, value)
+    if field is None and isinstance(test, Pattern) and bare:
+        test = replace(test, parts=join_parts(MANY, test.parts, MANY))
+    return Atom(field, test)

@@ -1,0 +1,98 @@
+"""How values become text, and when two texts are equal to Sigma."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from secops.match.rule import Wild
+
+MAX_TEXT = 1 << 20  # characters of one value that are looked at; the collectors cut events off long before
+
+
+def text_of(value: object) -> str | None:
+    """The text that a scalar is compared as; None for null, lists and mappings.
+
+    Numbers and their text are the same to a rule (``EventID: 4625`` and ``"4625"``), and so are true and ``true``.
+    """
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value) if -(1 << 256) < value < 1 << 256 else None
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() else repr(value)
+    return None
+
+
+def scalars(value: object) -> tuple[Any, ...]:
+    """The scalars of a field: itself, or the elements of a list; mappings and inner lists have no text."""
+    return tuple(value) if isinstance(value, list) else (value,)
+
+
+def fold(text: str) -> str:
+    """Text with the differences of case removed.
+
+    Lower case, not case folding (which makes two letters of some); the Greek final sigma is made an ordinary one,
+    because ``lower`` chooses between the two by the letters around it, and a part would not match its whole.
+    """
+    if text.isascii():
+        return text.lower()
+    return text.lower().replace("ς", "σ")
+
+
+def fold_parts(parts: tuple[str, ...]) -> tuple[str, ...]:
+    """Pattern parts with their literals folded."""
+    return tuple(part if isinstance(part, Wild) else fold(part) for part in parts)
+
+
+def parse_pattern(text: str) -> tuple[str, ...]:
+    """Split Sigma text into literals and wildcards.
+
+    A backslash before ``*``, ``?`` or another backslash makes it literal; before anything else it is itself.
+    """
+    parts: list[str] = []
+    literal: list[str] = []
+
+    def flush() -> None:
+        if literal:
+            parts.append("".join(literal))
+            literal.clear()
+
+    position, end = 0, len(text)
+    while position < end:
+        char = text[position]
+        if char == "\\" and position + 1 < end and text[position + 1] in "\\*?":
+            literal.append(text[position + 1])
+            position += 2
+            continue
+        position += 1
+        if char in "*?":
+            flush()
+            if not (char == "*" and parts and parts[-1] is Wild.MANY):
+                parts.append(Wild.MANY if char == "*" else Wild.ONE)
+        else:
+            literal.append(char)
+    flush()
+    return tuple(parts)
+
+
+def join_parts(*groups: tuple[str, ...]) -> tuple[str, ...]:
+    """Concatenate patterns; neighbouring literals and neighbouring ``*`` become one."""
+    joined: list[str] = []
+    for part in (part for group in groups for part in group):
+        previous = joined[-1] if joined else None
+        if part is Wild.MANY and previous is Wild.MANY:
+            continue
+        if previous is not None and not isinstance(part, Wild) and not isinstance(previous, Wild):
+            joined[-1] = previous + part
+        else:
+            joined.append(part)
+    return tuple(joined)
+
+
+def literal_of(parts: tuple[str, ...]) -> str | None:
+    """The text of a pattern without wildcards, else None."""
+    if not parts:
+        return ""
+    return parts[0] if len(parts) == 1 and not isinstance(parts[0], Wild) else None
