@@ -1,0 +1,191 @@
+"""Runs correlation rules over the hits of other rules, with state that is bounded and survives a restart.
+
+When a rule becomes true for a group key it fires once and is then quiet for that key for one timespan of event time:
+five failures make one match, the sixth to the hundredth within the timespan make none, and when the failures go on
+after it, the next match counts those that came since. So every event stands behind at most one match.
+
+An event older than the newest one of its key by more than the lateness is late: it is counted as such and not used.
+An event without one of the group-by fields belongs to the group whose value is the empty text.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import orjson
+
+from secops.match.rule import Correlation, CorrelationType, Rule
+from secops.match.text import text_of
+from secops.match.windows import Entry, Window, window_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+MAX_KEYS: Final = 200_000  # group keys of one rule
+MAX_VALUE: Final = 256  # characters of a group value that tell keys apart; longer ones are hashed
+
+_TEMPORAL: Final = frozenset({CorrelationType.TEMPORAL, CorrelationType.TEMPORAL_ORDERED})
+
+
+class Occurrence(NamedTuple):
+    """A hit, as correlations see it."""
+
+    rule_id: str
+    tenant: str
+    time: int  # event time, microseconds since 1970
+    seen: int  # when it was ingested, same unit
+    event_id: str
+    fields: Mapping[str, Any]
+
+
+class Firing(NamedTuple):
+    """A correlation rule became true."""
+
+    group: tuple[tuple[str, str], ...]
+    count: int
+    event_ids: tuple[str, ...]
+
+
+class Group:
+    """State of one key."""
+
+    __slots__ = ("quiet_until", "seen", "window")
+
+    def __init__(self, window: Window, quiet_until: int = -(1 << 62), seen: int = 0) -> None:
+        self.window = window
+        self.quiet_until = quiet_until
+        self.seen = seen
+
+
+class Correlator:
+    """One correlation rule over all its keys."""
+
+    def __init__(self, rule: Rule, *, lateness: int) -> None:
+        assert isinstance(rule.body, Correlation)
+        self.rule = rule
+        self.body = rule.body
+        self.late = self.evicted = self.dropped = 0
+        self._lateness = lateness
+        self._groups: OrderedDict[tuple[str, ...], Group] = OrderedDict()
+        self._changed: dict[tuple[str, ...], None] = {}
+        self._fields = {each: tuple(self._names(each)) for each in self.body.rules}
+        self._positions = {each: at for at, each in enumerate(self.body.rules)}
+
+    def _names(self, rule_id: str) -> Iterator[str]:
+        """Fields of a rule's events that the group-by names stand for."""
+        for name in self.body.group_by:
+            yield self.body.aliases[name].get(rule_id, name) if name in self.body.aliases else name
+
+    def feed(self, hit: Occurrence) -> Firing | None:
+        """Take one hit of a rule that this one looks at."""
+        value = self._value(hit)
+        if value is None:
+            return None
+        fields = hit.fields
+        key = (hit.tenant, *[_group_value(fields.get(name)) for name in self._fields[hit.rule_id]])
+        group = self._group(key)
+        window = group.window
+        group.seen = hit.seen
+        self._changed[key] = None
+        if len(window) and hit.time < window.newest - self._lateness:
+            self.late += 1
+            return None
+        end = window.add(Entry(hit.time, value, hit.event_id), self._lateness)
+        if window.dropped:
+            self.dropped += window.dropped
+            window.dropped = 0
+        if end is None or end < group.quiet_until:
+            return None
+        group.quiet_until = end + window.span
+        inside = window.inside(end)
+        ids = tuple(dict.fromkeys(entry.event_id for entry in inside))
+        return Firing(tuple(zip(self.body.group_by, key[1:], strict=True)), len(inside), ids)
+
+    def _value(self, hit: Occurrence) -> Any:  # noqa: ANN401 - a text, a number, a position or a mark
+        """What the window keeps of a hit; None when the hit has no bearing."""
+        if self.body.type is CorrelationType.EVENT_COUNT:
+            return 0
+        if self.body.type in _TEMPORAL:
+            return self._positions[hit.rule_id]
+        text = text_of(hit.fields.get(self.body.field))
+        if self.body.type is CorrelationType.VALUE_COUNT or text is None:
+            return text
+        try:
+            return float(text[:64])
+        except ValueError:
+            return None
+
+    def _group(self, key: tuple[str, ...]) -> Group:
+        groups = self._groups
+        group = groups.get(key)
+        if group is None:
+            if len(groups) >= MAX_KEYS:
+                oldest, _ = groups.popitem(last=False)
+                self._changed[oldest] = None
+                self.evicted += 1
+            group = groups[key] = Group(window_of(self.body))
+        else:
+            groups.move_to_end(key)
+        return group
+
+    def expire(self, now: int) -> None:
+        """Forget the keys that have not been seen for longer than any of their hits can matter."""
+        span = int(self.body.timespan.total_seconds() * 1_000_000)
+        horizon = now - span - self._lateness
+        while self._groups:
+            key, group = next(iter(self._groups.items()))
+            if group.seen > horizon:
+                return
+            del self._groups[key]
+            self._changed[key] = None
+
+    def take_changes(self) -> dict[str, bytes | None]:
+        """State entries that changed since the last call; None for keys that are gone."""
+        changed, self._changed = self._changed, {}
+        entries: dict[str, bytes | None] = {}
+        for key in changed:
+            group = self._groups.get(key)
+            entries[f"{self.rule.id}:{_digest(key)}"] = None if group is None else _dump(key, group)
+        return entries
+
+    def restore(self, data: bytes) -> None:
+        """Take back one entry of ``take_changes``.
+
+        Raises:
+            ValueError: the entry is not one, or of a rule that counted something else.
+        """
+        stored = orjson.loads(data)
+        key = tuple(stored["key"])
+        if len(key) != len(self.body.group_by) + 1 or stored["kind"] != self.body.type:
+            raise ValueError("the rule has changed")
+        entries = [Entry(*entry) for entry in stored["entries"]]
+        self._groups[key] = Group(window_of(self.body, entries), stored["quiet_until"], stored["seen"])
+
+    def order(self) -> None:
+        """After restoring: keys by when they were last seen."""
+        self._groups = OrderedDict(sorted(self._groups.items(), key=lambda item: item[1].seen))
+
+
+def _group_value(value: object) -> str:
+    text = text_of(value)
+    if text is None:
+        text = "" if value is None else orjson.dumps(value, default=str).decode()
+    return text if len(text) <= MAX_VALUE else f"{text[:MAX_VALUE]}…{blake2b(text.encode('utf-8', 'replace'), digest_size=8).hexdigest()}"
+
+
+def _digest(key: tuple[str, ...]) -> str:
+    return blake2b(orjson.dumps(key), digest_size=16).hexdigest()
+
+
+def _dump(key: tuple[str, ...], group: Group) -> bytes:
+    return orjson.dumps(
+        {
+            "kind": group.window.body.type,
+            "key": key,
+            "quiet_until": group.quiet_until,
+            "seen": group.seen,
+            "entries": group.window.entries(),
+        }
+    )
