@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _EXPIRED_STAY = timedelta(days=7)  # an entry must be on at least one CRL after the certificate's end (RFC 5280, 3.3)
 NONCE_LENGTHS = range(1, 129)  # RFC 9654 section 2.1
+_SERIAL_END = 1 << 160  # RFC 5280 section 4.1.2.2: positive, at most 20 octets
 
 
 def crl_builder(
@@ -162,10 +163,11 @@ def read_ocsp_request(der: bytes, settings: Settings) -> ocsp.OCSPRequest | None
         request = ocsp.load_der_ocsp_request(der)
         nonce = _nonce(request)
         request.hash_algorithm  # noqa: B018 - raises for a hash that nobody knows
-        bad_nonce = nonce is not None and len(nonce.nonce) not in NONCE_LENGTHS
+        odd_nonce = nonce is not None and len(nonce.nonce) not in NONCE_LENGTHS
+        odd_serial = not 0 <= request.serial_number < _SERIAL_END
     except (ValueError, TypeError, NotImplementedError, UnsupportedAlgorithm, x509.DuplicateExtension):
         return None  # NotImplementedError: more than one certificate asked for, which RFC 5019 clients never do
-    return None if bad_nonce else request
+    return None if odd_nonce or odd_serial else request
 
 
 def _nonce(request: ocsp.OCSPRequest) -> x509.OCSPNonce | None:
