@@ -6,7 +6,7 @@ import socket
 import struct
 from collections import Counter
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
@@ -203,7 +203,7 @@ class SyslogCollector(Collector, kind="syslog"):
             stopped.cancel()
         await self._submit(framer.close(clean=clean), peer, sink, now, stop)
 
-    async def _read(self, reader: asyncio.StreamReader, stopped: asyncio.Future[bool]) -> bytes:
+    async def _read(self, reader: asyncio.StreamReader, stopped: asyncio.Future[Literal[True]]) -> bytes:
         """Give what the peer sent next; nothing at its end, after the idle time, or when we stop and it is quiet."""
         if stopped.done():
             return await _within(reader.read(_CHUNK), _QUIET_SECONDS)
