@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -49,6 +49,10 @@ class Edge:
             hosts=frozenset(name.lower() for name in names),
             max_body=min(web.max_body_bytes, MAX_BODY),
         )
+
+    def at(self, origin: str) -> Edge:
+        """The same edge on another port of ours."""
+        return replace(self, origin=origin)
 
     @property
     def host(self) -> str:
@@ -170,18 +174,20 @@ class ErrorGuard:
 
         try:
             await self.app(scope, receive, sending)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the edge's guard: whatever happens, the visitor gets an answer
             if started:
                 raise
-            await self.respond(Request(scope, receive), error)(scope, receive, send)
+            await respond(Request(scope, receive), error, self.answer)(scope, receive, send)
 
-    def respond(self, request: Request, error: Exception) -> Response:
-        """The answer to ``error``."""
-        reference = secrets.token_hex(4)
-        problem = problem_of(error, reference)
-        if problem.status >= 500 and problem.reference:
-            LOG.error("request failed, reference %s: %s %s", reference, request.method, request.url.path, exc_info=error)
-        return self.answer(request, problem)
+
+def respond(request: Request, error: Exception, answer: Callable[[Request, Problem], Response]) -> Response:
+    """The answer to an exception; an unknown one is logged with the reference that the visitor is shown."""
+    problem = problem_of(error, secrets.token_hex(4))
+    if problem.reference:
+        LOG.error(
+            "request failed, reference %s: %s %s", problem.reference, request.method, request.url.path, exc_info=error
+        )
+    return answer(request, problem)
 
 
 def _too_large(limit: int) -> Refusal:

@@ -1,0 +1,108 @@
+"""``/pki/``: what anybody may fetch to check our certificates: the authorities', the CRLs, OCSP (RFC 6960, appendix A).
+
+Served over HTTPS and over plain HTTP: whoever validates a certificate must not need a certificate for it (RFC 5280,
+section 8). Everything here is signed.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import ssl
+from typing import Final
+from urllib.parse import unquote
+
+from fastapi import APIRouter, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from secops.api.problems import Refusal
+
+OCSP_RESPONSE: Final = "application/ocsp-response"
+CERTIFICATE: Final = "application/pkix-cert"
+PEM: Final = "application/x-pem-file"
+CRL: Final = "application/pkix-crl"
+_LONGEST_OCSP: Final = 16 * 2**10
+
+
+def root_pem(request: Request) -> Response:
+    """The root certificate (PEM), as people import it."""
+    return _file(request.app.state.service.authority.root_pem(), PEM, 3600)
+
+
+def root_der(request: Request) -> Response:
+    """The root certificate (DER), as certificates point to it."""
+    return _file(_der(request.app.state.service.authority.root_pem()), CERTIFICATE, 3600)
+
+
+def issuing_pem(request: Request) -> Response:
+    """The issuing authority's certificate (PEM)."""
+    return _file(request.app.state.service.authority.issuing_pem(), PEM, 3600)
+
+
+def issuing_der(request: Request) -> Response:
+    """The issuing authority's certificate (DER)."""
+    return _file(_der(request.app.state.service.authority.issuing_pem()), CERTIFICATE, 3600)
+
+
+def crl(request: Request) -> Response:
+    """The issuing authority's CRL (DER)."""
+    service = request.app.state.service
+    return _file(service.authority.crl(service.clock()), CRL, 0)
+
+
+def root_crl(request: Request) -> Response:
+    """The root's CRL (DER)."""
+    return _file(request.app.state.service.authority.root_crl(), CRL, 3600)
+
+
+def ocsp_get(encoded: str, request: Request) -> Response:
+    """Answer an OCSP request in the address: base64 of DER, URL-encoded."""
+    try:
+        body = base64.b64decode(unquote(encoded), validate=True)
+    except (binascii.Error, ValueError):
+        body = b""  # answered with malformedRequest, as OCSP has it
+    return _ocsp(request, body)
+
+
+async def ocsp_post(request: Request) -> Response:
+    """Answer an OCSP request in the body (DER)."""
+    body = await request.body()
+    if len(body) > _LONGEST_OCSP:
+        raise Refusal(413, "ocsp.large", "OCSP 请求过大。", "The OCSP request is too large.")
+    return await run_in_threadpool(_ocsp, request, body)
+
+
+def _ocsp(request: Request, body: bytes) -> Response:
+    service = request.app.state.service
+    return _file(service.authority.ocsp(body, service.clock()), OCSP_RESPONSE, 0)
+
+
+def _file(body: bytes, media_type: str, seconds: int) -> Response:
+    caching = f"public, max-age={seconds}" if seconds else "no-store"  # a revocation must show within a second
+    return Response(body, media_type=media_type, headers={"Cache-Control": caching})
+
+
+def _der(pem: bytes) -> bytes:
+    return ssl.PEM_cert_to_DER_cert(pem.decode("ascii"))
+
+
+FILES: Final = (
+    ("/root.crt", root_pem),
+    ("/root.cer", root_der),
+    ("/issuing.crt", issuing_pem),
+    ("/issuing.cer", issuing_der),
+    ("/crl", crl),
+    ("/issuing.crl", crl),
+    ("/root.crl", root_crl),
+)
+
+
+def router() -> APIRouter:
+    """The routes of this noun."""
+    made = APIRouter(tags=["pki"], prefix="/pki")
+    for path, endpoint in FILES:
+        made.add_api_route(path, endpoint, methods=["GET"], response_class=Response)
+    made.add_api_route("/ocsp", ocsp_post, methods=["POST"], response_class=Response)
+    made.add_api_route("/ocsp/{encoded:path}", ocsp_get, methods=["GET"], response_class=Response)
+    return made

@@ -1,0 +1,153 @@
+"""Closed sets of values and what they are called: message ids for the catalogue, and the navigation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from identity.principal import Permission, Role
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A line of the navigation."""
+
+    path: str
+    text: str  # message id
+    icon: str  # a symbol of static/icons.svg
+    permission: Permission
+
+
+def N_(message: str) -> str:  # noqa: N802 - gettext's own name: marks a text for the catalogue, translates nothing
+    """Mark a message id where it is written but not yet shown."""
+    return message
+
+
+NAVIGATION: Final = (
+    Entry("/", N_("Overview"), "overview", Permission.OVERVIEW_READ),
+    Entry("/events", N_("Events"), "events", Permission.EVENTS_READ),
+    Entry("/alerts", N_("Alerts"), "alerts", Permission.ALERTS_READ),
+    Entry("/tickets", N_("Tickets"), "tickets", Permission.TICKETS_READ),
+    Entry("/evidence", N_("Evidence"), "evidence", Permission.EVIDENCE_READ),
+    Entry("/rules", N_("Rules"), "rules", Permission.RULES_READ),
+    Entry("/people", N_("People"), "people", Permission.PEOPLE_READ),
+    Entry("/audit", N_("Audit trail"), "audit", Permission.AUDIT_READ),
+)
+
+NAMES: Final[Mapping[str, Mapping[str, str]]] = {
+    "level": {
+        "informational": N_("Informational"),
+        "low": N_("Low"),
+        "medium": N_("Medium"),
+        "high": N_("High"),
+        "critical": N_("Critical"),
+    },
+    "status": {"open": N_("Open"), "acknowledged": N_("Acknowledged"), "closed": N_("Closed")},
+    "state": {
+        "new": N_("New"),
+        "assigned": N_("Assigned"),
+        "in_progress": N_("In progress"),
+        "pending": N_("Paused"),
+        "resolved": N_("Resolved"),
+        "closed": N_("Closed"),
+    },
+    "priority": {
+        "1": N_("Priority 1"),
+        "2": N_("Priority 2"),
+        "3": N_("Priority 3"),
+        "4": N_("Priority 4"),
+    },
+    "target": {
+        "running": N_("Running"),
+        "paused": N_("Clock paused"),
+        "met": N_("Met"),
+        "breached": N_("Late"),
+        "superseded": N_("Superseded"),
+    },
+    "disposition": {
+        "true_positive": N_("True positive"),
+        "benign": N_("True but harmless"),
+        "false_positive": N_("False positive"),
+        "duplicate": N_("Duplicate"),
+    },
+    "history": {
+        "raised": N_("Raised"),
+        "joined": N_("More events joined"),
+        "acknowledged": N_("Acknowledged"),
+        "closed": N_("Closed"),
+        "opened": N_("Opened"),
+        "assigned": N_("Assigned"),
+        "answered": N_("Answered"),
+        "on_site": N_("On site"),
+        "paused": N_("Clock paused"),
+        "resumed": N_("Clock resumed"),
+        "priority": N_("Priority changed"),
+        "comment": N_("Comment"),
+        "reported": N_("Reported to the authority"),
+        "resolved": N_("Resolved"),
+        "reopened": N_("Reopened"),
+    },
+    "organisation": {
+        "county": N_("County or district"),
+        "department": N_("Department"),
+        "contractor": N_("Contractor"),
+    },
+    "person": {"active": N_("Active"), "disabled": N_("Disabled")},
+    "certificate": {
+        "good": N_("Good"),
+        "revoked": N_("Revoked"),
+        "expired": N_("Expired"),
+        "unsigned": N_("Never signed"),
+        "unknown": N_("Unknown"),
+    },
+    "outcome": {"success": N_("Success"), "failure": N_("Failure"), "unknown": N_("Unknown")},
+    "amr": {"pwd": N_("Password"), "otp": N_("One-time code"), "swk": N_("Certificate")},
+    "quarantine": {
+        "oversized": N_("Too large"),
+        "undecodable": N_("Cannot be decoded"),
+        "truncated": N_("Cut off"),
+        "malformed": N_("Malformed"),
+        "too_deep": N_("Nested too deeply"),
+    },
+    "process": {
+        "web": N_("Web"),
+        "ingest": N_("Gathering"),
+        "index": N_("Index"),
+        "detect": N_("Detection"),
+        "jobs": N_("Scheduled work"),
+    },
+    "revocation": {
+        "unspecified": N_("No particular reason"),
+        "keyCompromise": N_("Lost, or the key is in other hands"),
+        "affiliationChanged": N_("Moved to another unit"),
+        "superseded": N_("Replaced by a new certificate"),
+        "cessationOfOperation": N_("No longer needed"),
+    },
+    "role": {role.value: role.en for role in Role},
+}
+
+RANGES: Final[Mapping[str, tuple[str, int]]] = {  # key -> message id, minutes; 0: no limit
+    "15m": (N_("Last 15 minutes"), 15),
+    "1h": (N_("Last hour"), 60),
+    "24h": (N_("Last 24 hours"), 1440),
+    "7d": (N_("Last 7 days"), 7 * 1440),
+    "30d": (N_("Last 30 days"), 30 * 1440),
+    "all": (N_("All time"), 0),
+}
+
+DONE: Final[Mapping[str, str]] = {
+    "acknowledged": N_("The alert is acknowledged."),
+    "closed": N_("The alert is closed."),
+    "ticket": N_("The ticket is up to date."),
+    "person": N_("The account is up to date."),
+    "revoked": N_("The certificate is revoked; sessions opened with it have ended."),
+    "pack": N_("The evidence pack is built."),
+    "out": N_("You are logged out."),
+    "ready": N_("Your login is set up. Log in now."),
+    "sessions": N_("All your sessions have ended."),
+}
+
+UNITS: Final = (N_("d"), N_("h"), N_("min"), N_("s"))  # of rendering.span
