@@ -38,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         log_level=given.log_level,
         access_log=False,  # addresses carry codes
         server_header=False,
+        timeout_graceful_shutdown=3,  # an idle TLS peer that never answers close_notify would hold us for 30 s
     )
 
 

@@ -105,7 +105,9 @@ def test_the_proof_of_a_new_login_is_good_for_its_own_request_only(world: World)
     world.later(seconds=20)
     again = world.identity.login("zhang")
     other = need.next.partition("?")[2].replace("state=s-1", "state=s-2")
-    assert isinstance(world.issuer.authorize(world.ask().__class__(method="GET", query=other), again, world.now), NeedLogin)
+    assert isinstance(
+        world.issuer.authorize(world.ask().__class__(method="GET", query=other), again, world.now), NeedLogin
+    )
 
 
 def test_max_age_counts_from_the_login(world: World) -> None:
@@ -127,7 +129,9 @@ def test_a_client_that_requires_certificates_gets_them(world: World) -> None:
     back = world.ask().__class__(method="GET", query=need.next.partition("?")[2])
     still = world.issuer.authorize(back, world.identity.login("zhang"), world.now)
     assert answer(still)["error"] == "unmet_authentication_requirements"
-    assert isinstance(world.issuer.authorize(back, world.identity.login("zhang", certificate=True), world.now), Redirect)
+    assert isinstance(
+        world.issuer.authorize(back, world.identity.login("zhang", certificate=True), world.now), Redirect
+    )
 
 
 def test_preferred_means_are_asked_for_but_not_insisted_on(world: World) -> None:
@@ -198,7 +202,10 @@ def test_introspection_tells_the_owner_and_registered_resource_servers_only(worl
 
 def test_revocation_ends_the_family_and_spares_other_clients(world: World) -> None:
     tokens = world.tokens(world.identity.login("zhang"))
-    assert world.issuer.revoke(post({"token": tokens["access_token"]}, basic("vault", SECRET[::-1])), world.now).status == 200
+    assert (
+        world.issuer.revoke(post({"token": tokens["access_token"]}, basic("vault", SECRET[::-1])), world.now).status
+        == 200
+    )
     assert introspect(world, tokens["access_token"])["active"] is True
     assert world.issuer.revoke(post({"token": tokens["refresh_token"]}, basic("demo", SECRET)), world.now).status == 200
     assert introspect(world, tokens["access_token"]) == {"active": False}

@@ -92,7 +92,9 @@ class People:
 class World:
     """Everything; ``now`` moves only when a test moves it."""
 
-    def __init__(self, database: Database, *, issuer: str = ISSUER, demo: str = DEMO, now: datetime | None = START) -> None:
+    def __init__(
+        self, database: Database, *, issuer: str = ISSUER, demo: str = DEMO, now: datetime | None = START
+    ) -> None:
         self.database = database
         self._now = now
         self.identity = People(self)
@@ -205,7 +207,9 @@ class World:
     async def _login_page(self, request: Request) -> Response:
         target = cookies.safe_next(request.query_params.get("next", "/"))
         if request.method == "GET":
-            return HTMLResponse(f'<form method="post" action="?{escape(urlencode({"next": target}))}"><input name="username"></form>')
+            return HTMLResponse(
+                f'<form method="post" action="?{escape(urlencode({"next": target}))}"><input name="username"></form>'
+            )
         form = parse_qs((await request.body()).decode())
         session = self.identity.login(form["username"][0], certificate=form.get("certificate") == ["1"])
         response = RedirectResponse(target, 303)
@@ -255,7 +259,15 @@ def serve(arguments: list[str]) -> None:
 
     world.ended = tell  # type: ignore[method-assign]
     parts = urlsplit(issuer)
-    uvicorn.run(world.app(), host="127.0.0.1", port=parts.port or 443, ssl_certfile=cert, ssl_keyfile=key, log_level="warning")
+    uvicorn.run(
+        world.app(),
+        host="127.0.0.1",
+        port=parts.port or 443,
+        ssl_certfile=cert,
+        ssl_keyfile=key,
+        log_level="warning",
+        timeout_graceful_shutdown=3,
+    )
 
 
 if __name__ == "__main__":
