@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import signal
 import socket
 import ssl
 from dataclasses import dataclass, field
@@ -18,17 +17,10 @@ from typing import TYPE_CHECKING, Any, Final
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from secops import status
-from secops.app import create_certificate_app, create_pki_app
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
-
-    from fastapi import FastAPI
     from starlette.types import ASGIApp
-
-    from secops.wiring import Service
 
 LOG = logging.getLogger(__name__)
 FIRST_REQUEST_SECONDS: Final = 15.0
@@ -50,7 +42,7 @@ class Listener:
 
     socket: socket.socket
     app: ASGIApp
-    tls: bool = True
+    plain: bool = False  # no TLS: CRL and OCSP, which are signed themselves
     client_authorities: str = ""  # PEM; not empty: ask for a client certificate issued by one of these
     context: ssl.SSLContext | None = field(default=None, init=False)
 
@@ -153,21 +145,15 @@ def server_of(listener: Listener, credentials: Credentials) -> Server:
         limit_concurrency=1000,
     )
     config.load()
-    if listener.tls:
+    if not listener.plain:
         listener.context = config.ssl = tls_context(credentials, listener.client_authorities)
     return Server(config)
 
 
-async def run(
-    listeners: Sequence[Listener],
-    credentials: Callable[[], Credentials],
-    stop: asyncio.Event,
-    on_stop: Callable[[], None] = lambda: None,
-) -> None:
+async def serve(listeners: Sequence[Listener], credentials: Callable[[], Credentials], stop: asyncio.Event) -> None:
     """Serve every listener until ``stop``; look for a renewed server certificate each hour.
 
     ``credentials`` gives the files to use now; a change takes effect for new connections without a restart.
-    ``on_stop`` ends what would keep connections open (live pages).
     """
     current = await asyncio.to_thread(credentials)
     servers = [server_of(listener, current) for listener in listeners]
@@ -177,9 +163,16 @@ async def run(
         renewing = group.create_task(_renew(listeners, credentials))
         await stop.wait()
         renewing.cancel()
-        on_stop()
-        for server in servers:
+        for listener, server in zip(listeners, servers, strict=True):
+            _end_live_pages(listener.app)
             server.should_exit = True
+
+
+def _end_live_pages(app: ASGIApp) -> None:
+    """Live pages never end by themselves; the server would wait for them."""
+    hub = getattr(getattr(app, "state", None), "hub", None)
+    if hub is not None:
+        hub.end_all()
 
 
 async def _renew(listeners: Sequence[Listener], credentials: Callable[[], Credentials]) -> None:
@@ -193,56 +186,3 @@ async def _renew(listeners: Sequence[Listener], credentials: Callable[[], Creden
                     listener.context.load_cert_chain(fresh.certificate, fresh.key)
         except Exception:
             LOG.exception("the server certificate could not be renewed; the present one stays in use")
-
-
-def credentials_of(service: Service) -> Credentials:
-    """The server certificate of the settings, else the built-in authority's, made or renewed where due."""
-    web = service.settings.web
-    if web.certificate_file is not None and web.key_file is not None:
-        return Credentials(web.certificate_file, web.key_file)
-    folder = service.settings.state / "tls" / "web"
-    return Credentials(*service.authority.server_credentials(web.dns_names, web.ip_addresses, folder, service.clock()))
-
-
-def listeners_of(app: FastAPI, service: Service) -> list[Listener]:
-    """Bind the console's port, the certificate login's and the CA's.
-
-    Raises:
-        OSError: an address is taken or not ours; nothing stays bound.
-    """
-    web = service.settings.web
-    authorities = service.authority.chain_pem().decode("ascii")
-    with contextlib.ExitStack() as bound:
-        sockets = [bound.enter_context(bind(web.host, port)) for port in (web.port, web.certificate_port, web.pki_port)]
-        listeners = [
-            Listener(sockets[0], app),
-            Listener(sockets[1], create_certificate_app(service), client_authorities=authorities),
-            Listener(sockets[2], create_pki_app(service), tls=False),
-        ]
-        bound.pop_all()
-    return listeners
-
-
-def serve(app: FastAPI, service: Service) -> None:
-    """Serve the console and its neighbours until SIGTERM or SIGINT: the whole of the web role."""
-    asyncio.run(_serve(app, service))
-
-
-async def _serve(app: FastAPI, service: Service) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    listeners = listeners_of(app, service)
-    reporting = asyncio.create_task(_report(service))
-    try:
-        await run(listeners, lambda: credentials_of(service), stop, app.state.hub.end_all)
-    finally:
-        reporting.cancel()
-
-
-async def _report(service: Service) -> None:
-    """Say once a second that the role lives; the overview reads it."""
-    while True:
-        await asyncio.to_thread(status.report, service.run_dir, "web", {}, service.clock())
-        await asyncio.sleep(1.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from identity.principal import Permission, Role
+from identity.principal import Permission
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -126,7 +126,6 @@ NAMES: Final[Mapping[str, Mapping[str, str]]] = {
         "superseded": N_("Replaced by a new certificate"),
         "cessationOfOperation": N_("No longer needed"),
     },
-    "role": {role.value: role.en for role in Role},
 }
 
 RANGES: Final[Mapping[str, tuple[str, int]]] = {  # key -> message id, minutes; 0: no limit
