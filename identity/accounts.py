@@ -115,11 +115,11 @@ def refuse_self(row: AccountRow, actor: Principal) -> None:
         )
 
 
-def keep_an_administrator(tx: Tx, row: AccountRow) -> None:
-    """Refuse what would leave nobody who can log in as system administrator.
+def administrators(tx: Tx) -> frozenset[str]:
+    """Give the ids of the system administrators who can log in, held until the transaction ends.
 
-    Raises:
-        IdentityError: account.last_administrator
+    Whatever may take one away holds them all before its own account, in one order: two of them who disable each
+    other at the same moment wait for one another instead of blocking each other.
     """
     holders = sa.select(AccountRoleRow.account_id).where(AccountRoleRow.role == Role.SYSTEM_ADMIN)
     able = sa.select(AccountRow.id).where(
@@ -128,8 +128,16 @@ def keep_an_administrator(tx: Tx, row: AccountRow) -> None:
         AccountRow.password_hash != "",
         AccountRow.totp_sealed != b"",
     )
-    ids = set(tx.scalars(able.order_by(AccountRow.id).with_for_update(of=AccountRow)))
-    if ids == {row.id}:
+    return frozenset(tx.scalars(able.order_by(AccountRow.id).with_for_update(of=AccountRow)))
+
+
+def keep_an_administrator(row: AccountRow, able: frozenset[str]) -> None:
+    """Refuse what would leave nobody who can log in as system administrator; ``able`` is ``administrators(tx)``.
+
+    Raises:
+        IdentityError: account.last_administrator
+    """
+    if able == {row.id}:
         raise IdentityError(
             "account.last_administrator",
             "这是最后一位可登录的系统管理员，请先设立另一位",

@@ -298,6 +298,5 @@ class EmbeddedProvider:
             return ended
 
 
-def _conforms(provider: EmbeddedProvider) -> IdentityProvider:
-    """Let the type checker hold the class against the contract."""
-    return provider
+if TYPE_CHECKING:
+    _CONFORMS: type[IdentityProvider] = EmbeddedProvider  # the type checker holds the class against the contract

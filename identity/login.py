@@ -10,8 +10,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+import sqlalchemy as sa
+
 from identity import places, sessions, throttle, totp
-from identity.accounts import ACTIVE, audited, by_username, locked
+from identity.accounts import ACTIVE, audited, locked
 from identity.names import login_name
 from identity.provider import ACR_PASSWORD_TOTP, AMR_PASSWORD_TOTP, Login
 from identity.secretbox import SealError
@@ -49,6 +51,7 @@ class Candidate(NamedTuple):
     """What is on file for the typed name; all empty for a name that nobody has."""
 
     account_id: str = ""
+    organization_id: str = ""
     status: str = ""
     password_hash: str = ""
     totp_sealed: bytes = b""
@@ -99,10 +102,18 @@ def _read(tx: Tx, env: Environment, form: Form, now: datetime) -> Try:
 
 
 def _candidate(tx: Tx, username: str) -> Candidate:
-    row = by_username(tx, username)
-    if row is None:
-        return Candidate()
-    return Candidate(row.id, row.status, row.password_hash, row.totp_sealed, row.totp_last_step)
+    """Read one row of columns: as much work for a name that nobody has."""
+    found = tx.execute(
+        sa.select(
+            AccountRow.id,
+            AccountRow.organization_id,
+            AccountRow.status,
+            AccountRow.password_hash,
+            AccountRow.totp_sealed,
+            AccountRow.totp_last_step,
+        ).where(AccountRow.username == username)
+    ).one_or_none()
+    return Candidate(*found) if found is not None else Candidate()
 
 
 def prove(env: Environment, candidate: Candidate, password: str, code: str, now: datetime) -> Proof:
@@ -137,7 +148,7 @@ def _decide(tx: Tx, env: Environment, tried: Try, proof: Proof | None) -> Login:
     waiting = throttle.wait(tried.attempt, counters, env.settings, tried.now)
     if waiting or proof is None:
         return _turn_away(tx, env, tried, counters, waiting)
-    account = locked(tx, tried.candidate.account_id) if tried.candidate.account_id else None
+    account = None if proof.reason else locked(tx, tried.candidate.account_id)
     reason = proof.reason or _changed_meanwhile(account, tried.candidate, proof)
     if reason or account is None:
         failed = {key: throttle.after_failure(counters[key], key.scope, env.settings, tried.now) for key in counters}
@@ -198,7 +209,6 @@ def _turn_away(tx: Tx, env: Environment, tried: Try, counters: Mapping[Key, Coun
 
 
 def _audit_failure(tx: Tx, env: Environment, tried: Try, action: str, reason: str, **detail: object) -> None:
-    row = tx.get(AccountRow, tried.candidate.account_id) if tried.candidate.account_id else None
     name = tried.username or NOBODY
     env.audit(
         tx,
@@ -207,7 +217,7 @@ def _audit_failure(tx: Tx, env: Environment, tried: Try, action: str, reason: st
         action=action,
         outcome="failure",
         target=name,
-        tenant=row.organization_id if row else "",
+        tenant=tried.candidate.organization_id,
         reason=reason,
         source_ip=tried.form.source_ip,
         detail={"method": "password", "account_id": tried.candidate.account_id, **detail},

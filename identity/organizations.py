@@ -47,8 +47,11 @@ def ensure_root(tx: Tx, env: Environment, now: datetime) -> OrganizationRow:
             path=CITY,
             created_at=now,
         )
-        tx.add(row)
-        tx.flush()
+        try:
+            with tx.begin_nested():
+                tx.add(row)
+        except sa.exc.IntegrityError:  # another process made it since we looked
+            row = tx.get_one(OrganizationRow, CITY)
     return row
 
 

@@ -12,6 +12,7 @@ from identity.accounts import (
     ACTIVE,
     DISABLED,
     account_of,
+    administrators,
     audited,
     by_username,
     for_actor,
@@ -118,14 +119,15 @@ def set_roles(
     tx: Tx, env: Environment, account_id: str, roles: Iterable[Role], *, actor: Principal, now: datetime
 ) -> Account:
     """Replace an account's roles; administrators' roles need people.manage as well, and nobody changes his own."""
-    row, wanted = for_actor(tx, account_id, actor, Permission.ROLES_GRANT), frozenset(roles)
+    able, wanted = administrators(tx), frozenset(roles)
+    row = for_actor(tx, account_id, actor, Permission.ROLES_GRANT)
     refuse_self(row, actor)
     before = roles_of(row)
     if (before ^ wanted) & ADMINISTRATORS:
         require(actor, Permission.PEOPLE_MANAGE, Resource(organization_path=path_of(row)))
     check_roles(wanted, row.organization)
     if Role.SYSTEM_ADMIN in before - wanted:
-        keep_an_administrator(tx, row)
+        keep_an_administrator(row, able)
     row.roles = [granted for granted in row.roles if granted.role in wanted]
     row.roles += [
         AccountRoleRow(role=role, granted_by=actor.account_id, granted_at=now) for role in sorted(wanted - before)
@@ -140,10 +142,11 @@ def set_roles(
 
 def disable(tx: Tx, env: Environment, account_id: str, *, reason: str, actor: Principal, now: datetime) -> Account:
     """Disable an account; its sessions end in the same transaction."""
+    able = administrators(tx)
     row = for_actor(tx, account_id, actor, Permission.PEOPLE_MANAGE)
     if row.status == DISABLED:
         return account_of(row)
-    keep_an_administrator(tx, row)
+    keep_an_administrator(row, able)
     row.status = DISABLED
     audited(tx, env, row, "person.disable", actor=actor.username, now=now, reason=reason[:_REASON_MAXIMUM])
     _end(tx, env, row, actor=actor, now=now, why=sessions.End.ACCOUNT)
@@ -162,9 +165,10 @@ def enable(tx: Tx, env: Environment, account_id: str, actor: Principal, now: dat
 
 def reset_factors(tx: Tx, env: Environment, account_id: str, actor: Principal, now: datetime) -> Account:
     """Take password and TOTP away; the sessions end in the same transaction."""
+    able = administrators(tx)
     row = for_actor(tx, account_id, actor, Permission.PEOPLE_MANAGE)
     refuse_self(row, actor)
-    keep_an_administrator(tx, row)
+    keep_an_administrator(row, able)
     row.password_hash, row.totp_sealed, row.totp_last_step = "", b"", 0
     audited(tx, env, row, "person.reset_factors", actor=actor.username, now=now)
     _end(tx, env, row, actor=actor, now=now)

@@ -75,11 +75,14 @@ def counters(tx: Tx, wanted: Iterable[Key]) -> dict[Key, Counter]:
 def lock(tx: Tx, wanted: Iterable[Key], now: datetime) -> dict[Key, Counter]:
     """Make the counters exist and hold them until the transaction ends, always in one order; give their values."""
     by_name = {key.name: key for key in wanted}
-    for name in sorted(by_name):
-        _insert_if_absent(tx, name, by_name[name].scope, now)
     ordered = sa.select(ThrottleRow).where(ThrottleRow.key.in_(by_name)).order_by(ThrottleRow.key)
-    rows = tx.scalars(ordered.with_for_update().execution_options(populate_existing=True))
-    return {by_name[row.key]: _counter(row) for row in rows}
+    held = ordered.with_for_update().execution_options(populate_existing=True)
+    while True:
+        for name in sorted(by_name):
+            _insert_if_absent(tx, name, by_name[name].scope, now)
+        rows = tx.scalars(held).all()
+        if len(rows) == len(by_name):  # else a success elsewhere took one away between the two statements
+            return {by_name[row.key]: _counter(row) for row in rows}
 
 
 def store(tx: Tx, changed: Mapping[Key, Counter]) -> None:

@@ -191,7 +191,11 @@ class IdentityProvider(Protocol):
     def login_password(
         self, username: str, password: str, totp_code: str, *, source_ip: str, device: str, now: datetime
     ) -> Login:
-        """Try the three values of the one form. ``device``: value of a long-lived random cookie, "" when absent."""
+        """Try the three values of the one form.
+
+        ``device``: the value of a long-lived cookie that holds at least 120 random bits (20 to 200 characters), ""
+        when absent. It must be a secret: who knows it counts as the person's own device.
+        """
         ...
 
     def login_certificate(self, certificate_der: bytes, *, source_ip: str, now: datetime) -> Login:

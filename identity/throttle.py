@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from identity.settings import IdentitySettings
 
 UNKNOWN_NETWORK: Final = "unknown"
+_DEVICE_CHARACTERS_MINIMUM: Final = 20  # fewer cannot be a random secret of 120 bits
 _DEVICE_CHARACTERS_MAXIMUM: Final = 200
 
 
@@ -83,8 +84,8 @@ def network_of(source_ip: str, settings: IdentitySettings) -> str:
 
 
 def device_of(cookie: str) -> str:
-    """Give what is kept of a device's cookie: its SHA-256, hex; "" when there is none."""
-    if not cookie or len(cookie) > _DEVICE_CHARACTERS_MAXIMUM:
+    """Give what is kept of a device's cookie: its SHA-256, hex; "" when there is none, or none that is a secret."""
+    if not _DEVICE_CHARACTERS_MINIMUM <= len(cookie) <= _DEVICE_CHARACTERS_MAXIMUM:
         return ""
     return hashlib.sha256(cookie.encode("utf-8", "replace")).hexdigest()
 

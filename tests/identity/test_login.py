@@ -13,6 +13,8 @@ from identity.tables import AccountRow, SessionRow, ThrottleRow
 from secops import audit
 from tests.identity.world import CHEAP, ELSEWHERE, OFFICE, OPERATOR, PASSWORD, Person, World
 
+LAPTOP = "the-laptops-cookie-" + "x" * 24
+
 
 @pytest.fixture
 def person(world: World) -> Person:
@@ -115,7 +117,7 @@ def test_a_secret_sealed_with_another_key_refuses_and_says_so(world: World, pers
 
 
 def test_the_database_holds_no_password_secret_or_token(world: World, person: Person) -> None:
-    session = world.log_in(person, device="a-device-cookie")
+    session = world.log_in(person, device=LAPTOP)
     with world.database.read() as tx:
         account = tx.get_one(AccountRow, person.id)
         stored = tx.scalars(sa.select(SessionRow.token_hash)).one()
@@ -123,7 +125,7 @@ def test_the_database_holds_no_password_secret_or_token(world: World, person: Pe
     assert account.password_hash.startswith("$argon2id$")
     assert person.secret.encode() not in account.totp_sealed
     assert session.token not in stored
-    assert all(secret not in trail for secret in (session.token, person.secret, PASSWORD, "a-device-cookie"))
+    assert all(secret not in trail for secret in (session.token, person.secret, PASSWORD, LAPTOP))
 
 
 def test_raised_parameters_rehash_at_the_next_login(world: World, person: Person) -> None:
@@ -160,13 +162,13 @@ def test_guessing_waits_longer_and_longer_and_the_right_password_then_waits_too(
 
 def test_a_person_is_not_locked_out_of_a_network_or_device_he_has_used(world: World, person: Person) -> None:
     world.log_in(person, ip=OFFICE)
-    world.log_in(person, ip="198.51.100.7", device="laptop")
+    world.log_in(person, ip="198.51.100.7", device=LAPTOP)
     besiege(world, [f"203.0.{host}.9" for host in range(35)])
     assert world.good_login(person, ip="192.0.2.1").retry_after > 0, "a place never seen has to wait"
     assert world.good_login(person, ip=OFFICE).session is not None, "the office does not"
     besiege(world, [OFFICE] * 15)
     assert world.good_login(person, ip=OFFICE).retry_after > 0, "the guesser shares the network"
-    assert world.good_login(person, ip=OFFICE, device="laptop").session is not None, "but not the device"
+    assert world.good_login(person, ip=OFFICE, device=LAPTOP).session is not None, "but not the device"
 
 
 def test_unknown_names_are_throttled_like_known_ones(world: World, person: Person) -> None:

@@ -145,6 +145,6 @@ def test_addresses_fall_into_networks(address: str, network: str) -> None:
     assert throttle.network_of(address, SETTINGS) == network
 
 
-def test_a_device_is_kept_as_a_hash_and_an_absurd_cookie_is_none() -> None:
-    assert throttle.device_of("") == throttle.device_of("x" * 201) == ""
-    assert len(throttle.device_of("cookie")) == len(throttle.device_of("\ud800")) == 64
+def test_a_device_is_kept_as_a_hash_and_what_cannot_be_a_secret_is_none() -> None:
+    assert throttle.device_of("") == throttle.device_of("Firefox on Linux") == throttle.device_of("x" * 201) == ""
+    assert len(throttle.device_of("c" * 43)) == len(throttle.device_of("\ud800" * 43)) == 64
