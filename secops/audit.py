@@ -7,7 +7,7 @@ The rows also flow through the pipeline as events (dataset ``secops.audit``), so
 from __future__ import annotations
 
 import hashlib
-from datetime import datetime  # noqa: TC003 - SQLAlchemy reads the annotation
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
@@ -65,14 +65,14 @@ def record(  # one row has these columns
     previous = tx.scalar(sa.select(AuditRow.hash).order_by(AuditRow.id.desc()).limit(1)) or GENESIS
     row = AuditRow(
         at=at,
-        actor=actor[:200],
+        actor=_text(actor)[:200],
         action=action,
         outcome=outcome,
-        target=target[:500],
+        target=_text(target)[:500],
         tenant=tenant,
-        reason=reason[:500],
-        source_ip=source_ip[:64],
-        detail=dict(detail or {}),
+        reason=_text(reason)[:500],
+        source_ip=_text(source_ip)[:64],
+        detail=_clean(dict(detail or {})),
         previous=previous,
     )
     row.hash = digest(row)
@@ -81,9 +81,35 @@ def record(  # one row has these columns
     return row.id
 
 
+def _text(text: str) -> str:
+    """Replace NUL and lone surrogates, which databases refuse: a hostile user name must not stop the audit of its failure."""
+    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
+
+
+def _clean(value: Any) -> Any:  # noqa: ANN401 - JSON data
+    match value:
+        case str():
+            return _text(value)
+        case dict():
+            return {_clean(key): _clean(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_clean(item) for item in value]
+        case _:
+            return value
+
+
 def digest(row: AuditRow) -> str:
     """Hash what the row says together with the hash before it."""
-    said = [row.at.isoformat(), row.actor, row.action, row.outcome, row.target, row.tenant, row.reason, row.source_ip]
+    said = [
+        row.at.astimezone(UTC).isoformat(),
+        row.actor,
+        row.action,
+        row.outcome,
+        row.target,
+        row.tenant,
+        row.reason,
+        row.source_ip,
+    ]
     body = orjson.dumps([row.previous, *said, row.detail], option=orjson.OPT_SORT_KEYS)
     return hashlib.sha256(body).hexdigest()
 

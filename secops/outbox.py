@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, Session, mapped_column
@@ -90,32 +90,44 @@ def drain(
 
     ``kinds`` limits a worker to some kinds, so that slow effects outside never delay the messages inside.
     """
-    names = list(KINDS) if kinds is None else [kind.__name__ for kind in kinds]
+    names = None if kinds is None else [kind.__name__ for kind in kinds]
     tried = 0
-    while tried < limit and (claimed := _claim(database, names, now())) is not None:
+    while tried < limit and (claim := _claim(database, names, now())) is not None:
         tried += 1
-        row_id, message = claimed
         try:
+            message = _message(claim)
             for effect in (effects or {}).get(type(message), []):
                 effect(message, now())
             with database.begin() as tx:
-                _handle(tx, row_id, message, handlers, now())
+                _handle(tx, claim, message, handlers, now())
         except Exception as error:  # noqa: BLE001 - the loop guard: one bad message must not stop the others
             with database.begin() as tx:
-                _failed(tx, row_id, repr(error), now())
+                _failed(tx, claim, repr(error), now())
     return tried
 
 
-def _claim(database: Database, names: list[str], now: datetime) -> tuple[int, Message] | None:
+class _Claim(NamedTuple):
+    """A message somebody works on; a higher attempt means that the lease ran out and another worker has it."""
+
+    row_id: int
+    kind: str
+    body: dict[str, Any]
+    attempt: int
+
+
+def _message(claim: _Claim) -> Message:
+    """Read a message back; one from another version of the program fails here, inside the guard, and is buried in the end."""
+    if claim.attempt > MAX_ATTEMPTS:
+        raise RuntimeError(f"the worker ended during attempt {MAX_ATTEMPTS}")
+    return KINDS[claim.kind](**claim.body)
+
+
+def _claim(database: Database, names: list[str] | None, now: datetime) -> _Claim | None:
     """Lease the oldest due message by moving its due time behind the lease."""
     due = (
         sa.select(OutboxRow)
-        .where(
-            OutboxRow.done_at.is_(None),
-            OutboxRow.dead_at.is_(None),
-            OutboxRow.due_at <= now,
-            OutboxRow.kind.in_(names),
-        )
+        .where(OutboxRow.done_at.is_(None), OutboxRow.dead_at.is_(None), OutboxRow.due_at <= now)
+        .where(sa.true() if names is None else OutboxRow.kind.in_(names))
         .order_by(OutboxRow.due_at, OutboxRow.id)
         .limit(1)
     )
@@ -128,20 +140,24 @@ def _claim(database: Database, names: list[str], now: datetime) -> tuple[int, Me
             return None
         row.due_at = now + LEASE
         row.attempts += 1
-        return row.id, KINDS[row.kind](**row.body)
+        return _Claim(row.id, row.kind, row.body, row.attempts)
 
 
-def _handle(tx: Session, row_id: int, message: Message, handlers: Mapping[type, list[Handler]], now: datetime) -> None:
-    row = tx.get_one(OutboxRow, row_id, with_for_update=True)
-    if row.done_at is not None:
+def _handle(
+    tx: Session, claim: _Claim, message: Message, handlers: Mapping[type, list[Handler]], now: datetime
+) -> None:
+    row = tx.get_one(OutboxRow, claim.row_id, with_for_update=True)
+    if row.done_at is not None or row.dead_at is not None:
         return
     for handler in handlers.get(type(message), []):
         handler(tx, message, now)
     row.done_at = now
 
 
-def _failed(tx: Session, row_id: int, error: str, now: datetime) -> None:
-    row = tx.get_one(OutboxRow, row_id)
+def _failed(tx: Session, claim: _Claim, error: str, now: datetime) -> None:
+    row = tx.get_one(OutboxRow, claim.row_id, with_for_update=True)
+    if row.done_at is not None or row.dead_at is not None or row.attempts != claim.attempt:
+        return  # the lease ran out meanwhile: the message is somebody else's
     row.error = error[:1000]
     if row.attempts >= MAX_ATTEMPTS:
         row.dead_at = now

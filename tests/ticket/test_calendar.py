@@ -154,7 +154,9 @@ def test_a_year_without_a_notice_is_provisional_and_flagged() -> None:
 
 
 def test_the_year_is_that_of_the_calendars_own_zone() -> None:
-    assert CN.provisional_years(datetime(2026, 12, 31, 15, 59, tzinfo=UTC), datetime(2026, 12, 31, 16, tzinfo=UTC)) == (2027,)
+    assert CN.provisional_years(datetime(2026, 12, 31, 15, 59, tzinfo=UTC), datetime(2026, 12, 31, 16, tzinfo=UTC)) == (
+        2027,
+    )
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,13 @@ CN = Calendar({date(2026, 1, 4): DayKind.MAKEUP}, version="v1", official=frozens
 DUTY = Duty(id="cac-4h", zh="报告", en="report", within=timedelta(hours=4), source="law")
 TABLE = ResponseTable(
     responses={
-        1: Response(hours=Hours.ALWAYS, answer=amount("15 min"), on_site=amount("1 h"), restore=amount("4 h"), update=amount("1 h")),
+        1: Response(
+            hours=Hours.ALWAYS,
+            answer=amount("15 min"),
+            on_site=amount("1 h"),
+            restore=amount("4 h"),
+            update=amount("1 h"),
+        ),
         2: Response(hours=Hours.ALWAYS, answer=amount("30 min"), on_site=amount("2 h"), restore=amount("8 h")),
         3: Response(hours=Hours.BUSINESS, answer=amount("1 h"), on_site=amount("4 h"), restore=amount("1 working day")),
         4: Response(hours=Hours.BUSINESS, answer=amount("4 h"), restore=amount("3 working days")),
@@ -100,7 +106,9 @@ def test_opened_in_the_lunch_break_starts_to_count_after_it() -> None:
 
 def test_glpi_22678_no_deadline_falls_at_midnight_or_between_segments() -> None:
     for minute in range(0, 24 * 60, 7):
-        opened = TicketEvent(at=at("05T00:00") + timedelta(minutes=minute), kind="opened", actor="w", data={"priority": 3})
+        opened = TicketEvent(
+            at=at("05T00:00") + timedelta(minutes=minute), kind="opened", actor="w", data={"priority": 3}
+        )
         for one in evaluate([opened], TABLE, CN, opened.at).targets:
             just_before = one.due_at - timedelta(microseconds=1)
             assert CN.working(just_before), (opened.at, one.due_at)

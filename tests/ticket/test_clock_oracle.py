@@ -27,7 +27,12 @@ TABLE = ResponseTable(
     },
     longest_pause=timedelta(hours=30),
 )
-DULL = ("report", "comment", "assign", "close")  # they change nothing that the clock looks at, unless nothing else can be done
+DULL = (
+    "report",
+    "comment",
+    "assign",
+    "close",
+)  # they change nothing that the clock looks at, unless nothing else can be done
 
 
 def _choices(state: TicketState) -> list[str]:
@@ -73,7 +78,9 @@ def lived(events: list[TicketEvent], name: str, end: datetime) -> Seen | None:
     past = [e for e in events if e.at <= end]
     stop = _stop(past, name)
     moment = end if stop is None else stop
-    priority = next(e.data["priority"] for e in reversed(past) if "priority" in e.data and e.at < moment or e is past[0])
+    priority = next(
+        e.data["priority"] for e in reversed(past) if "priority" in e.data and e.at < moment or e is past[0]
+    )
     if stop is None:
         priority = next(e.data["priority"] for e in reversed(past) if "priority" in e.data)
     response = TABLE.responses[priority]
@@ -115,7 +122,9 @@ def _left_out(past: list[TicketEvent], minute: datetime) -> bool:
             limit = datetime.fromisoformat(e.data["until"]) if "until" in e.data else until
             if e.at <= minute < min(until, limit, e.at + TABLE.longest_pause):
                 return True
-        elif e.kind == "resolved" and following and following.data.get("cause") == "recurred" and e.at <= minute < until:
+        elif (
+            e.kind == "resolved" and following and following.data.get("cause") == "recurred" and e.at <= minute < until
+        ):
             return True
     return False
 

@@ -65,7 +65,9 @@ def policy(tmp_path: Path) -> Policy:
         ({"service": "host-operations", "level": Level.INFORMATIONAL}, "host-operations", 4, "by-service"),
     ],
 )
-def test_the_first_rule_that_holds_decides(policy: Policy, changes: dict[str, Any], service: str, priority: int, rule: str) -> None:
+def test_the_first_rule_that_holds_decides(
+    policy: Policy, changes: dict[str, Any], service: str, priority: int, rule: str
+) -> None:
     decision = policy.decide(alert(**changes))
     assert decision is not None
     assert (decision.service, decision.priority, decision.rule) == (service, priority, rule)

@@ -138,7 +138,13 @@ def test_a_working_day_is_as_long_as_the_calendars() -> None:
     assert amount("2 working days").length(Calendar({})) == timedelta(hours=14)
 
 
-@given(AMOUNTS, AMOUNTS, st.one_of(st.none(), AMOUNTS), st.integers(1, 500), st.sampled_from([Hours.ALWAYS, Hours.BUSINESS]))
+@given(
+    AMOUNTS,
+    AMOUNTS,
+    st.one_of(st.none(), AMOUNTS),
+    st.integers(1, 500),
+    st.sampled_from([Hours.ALWAYS, Hours.BUSINESS]),
+)
 def test_the_table_a_ticket_keeps_is_the_table_it_was_opened_under(
     answer: Amount, restore: Amount, update: Amount | None, pause: int, hours: Hours
 ) -> None:
