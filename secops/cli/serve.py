@@ -23,6 +23,8 @@ def serve(role: Role = None, state: StateOption = None, config: ConfigOption = N
         level=settings.log_level.upper(),
         format=f"%(asctime)s {role or 'serve'} %(levelname)s %(name)s %(message)s",
     )
+    for noisy in ("alembic", "uvicorn", "httpx"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
     with people_errors():
         if role is not None:
             from secops.worker.roles import run_role  # noqa: PLC0415 - a role loads only what it runs

@@ -25,7 +25,7 @@ def add(
         with service.database.begin() as tx:
             token = sources.create_token(tx, tenant=tenant, name=name, actor="cli", now=service.clock())
         port = service.settings.ingest.push_port
-        example = f"curl -H 'Authorization: Bearer {token}' --data-binary @FILE.jsonl http://127.0.0.1:{port}/push"
+        example = f"curl -H 'Authorization: Bearer {token}' --data-binary @FILE.jsonl http://127.0.0.1:{port}/v1/events"
         emit({"token": token, "tenant": tenant, "name": name}, as_json, f"{token}\n{example}")
 
 

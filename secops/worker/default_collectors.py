@@ -18,14 +18,20 @@ JOURNALS = (Path("/var/log/journal"), Path("/run/log/journal"))
 def default_collectors(settings: Ingest) -> dict[str, dict[str, Any]]:
     """Give the collectors of this machine by name, each with ``kind`` and that kind's settings."""
     found: dict[str, dict[str, Any]] = {
-        "syslog": {"kind": "syslog", "host": "127.0.0.1", "port": settings.syslog_port},
+        "syslog": {
+            "kind": "syslog",
+            "host": "127.0.0.1",
+            "udp_port": settings.syslog_port,
+            "tcp_port": settings.syslog_port,
+        },
         "push": {"kind": "http_push", "host": "127.0.0.1", "port": settings.push_port},
     }
     if shutil.which("journalctl") and any(_has_files(folder) for folder in JOURNALS):
         found["journal"] = {"kind": "journal"}
-    for path in (*LOG_FILES, *WEB_LOGS):
-        if os.access(path, os.R_OK):
-            found[f"file:{path}"] = {"kind": "file_tail", "path": path}
+    if files := [path for path in LOG_FILES if os.access(path, os.R_OK)]:
+        found["system-logs"] = {"kind": "file_tail", "paths": files, "format": "syslog", "start": "beginning"}
+    if files := [path for path in WEB_LOGS if os.access(path, os.R_OK)]:
+        found["web-logs"] = {"kind": "file_tail", "paths": files, "start": "beginning"}
     return found
 
 

@@ -45,6 +45,7 @@ def serve_all(settings: Settings, arguments: Sequence[str], say: Say) -> None:
     metrics_dir = _fresh_run_dir(settings)
     stop = Stop().on_signals()
     with wiring.opened(settings) as service, ExitStack() as cleanup:
+        (settings.state / "tls" / "root.crt").write_bytes(service.authority.root_pem())
         commands = {role: [sys.executable, "-m", "secops", "serve", "--role", role, *arguments] for role in ROLES}
         web_credentials(service)
         if settings.demo.enabled:
@@ -134,7 +135,6 @@ def demo_command(service: Service) -> list[str]:
         [], [settings.demo.host], state / "tls" / "demo", service.clock()
     )
     root = state / "tls" / "root.crt"
-    root.write_bytes(service.authority.root_pem())
     options = {
         "--issuer": settings.issuer,
         "--client-id": DEMO_CLIENT,
