@@ -1,0 +1,228 @@
+"""Answering one query: candidates from the shards, confirmed on the events where needed, within a deadline."""
+
+from __future__ import annotations
+
+import heapq
+import sqlite3
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from secops.records import EVENT_ID, TENANT
+from secops.store import candidates, plan
+from secops.store import query as language
+from secops.store.columns import EPOCH
+from secops.store.evaluate import compile_query
+from secops.store.index import Page, QuerySyntaxError
+from secops.store.shard import id_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from secops.records import Event
+    from secops.store.index import Query
+    from secops.store.log import Log
+    from secops.store.shard import Chunk, Shard
+
+TOTAL_CAP: Final = 500_000  # hits counted at most
+CONFIRM: Final = 512  # candidates confirmed between looks at the clock
+MAX_LIMIT: Final = 1000
+MAX_ROW: Final = 2**63 - 1
+
+
+class Key(NamedTuple):
+    """Where a hit stands: hits are listed by falling key."""
+
+    moment: int  # microseconds since 1970
+    row: int
+
+
+class Cursor(NamedTuple):
+    """How far earlier pages went, and what they counted."""
+
+    key: Key
+    total: int
+    exact: bool
+
+    def __str__(self) -> str:
+        return f"{self.key.moment}.{self.key.row}.{self.total}.{int(self.exact)}"
+
+    @classmethod
+    def parse(cls, written: str) -> Cursor:
+        """Read what ``str`` wrote.
+
+        Raises:
+            QuerySyntaxError: it did not.
+        """
+        parts = written[:100].split(".")
+        try:
+            moment, row, total, exact = map(int, parts)
+        except ValueError as error:
+            raise QuerySyntaxError("翻页标记无效，请重新查询", "the page marker is not valid; search again") from error
+        return cls(Key(moment, row), total, bool(exact))
+
+
+class Deadline:
+    """When to stop: ``seconds`` from now, or ``grace`` after ``settle`` was called."""
+
+    def __init__(self, clock: Callable[[], float], seconds: float, grace: float) -> None:
+        self._clock, self._grace, self.started = clock, grace, clock()
+        self._until = self.started + seconds
+
+    def settle(self) -> None:
+        """The essential is there: only the grace is left."""
+        self._until = min(self._until, self._clock() + self._grace)
+
+    def expired(self) -> bool:
+        """Whether to stop."""
+        return self._clock() >= self._until
+
+    def took_ms(self) -> float:
+        """Milliseconds since the beginning."""
+        return round((self._clock() - self.started) * 1000, 3)
+
+
+class Finder:
+    """One query over the shards as they are now."""
+
+    def __init__(self, shards: Sequence[Shard], log: Log, query: Query, deadline: Deadline) -> None:
+        node = language.parse(query.text)
+        chosen = plan.make(node)
+        self._log, self._deadline = log, deadline
+        self._shards = [] if query.tenants is not None and not query.tenants else shards
+        self._tenants = query.tenants
+        self._predicate = compile_query(node)
+        self._exact = chosen.exact
+        self._match = plan.for_tenants(chosen, query.tenants)
+        self.window = candidates.Window(_micros(query.start), _micros(query.end))
+        self._limit = min(max(query.limit, 0), MAX_LIMIT)
+        self._before = Cursor.parse(query.before) if query.before else None
+
+    def page(self) -> Page:
+        """The hits of a page, newest first."""
+        keys: list[Key] = []
+        total, complete, settled, floor = 0, True, False, None
+        for chunks, upcoming in candidates.stripes(self._shards, self.window):
+            if settled and (total >= TOTAL_CAP or self._before or self._deadline.expired()):
+                complete = False
+                break
+            count, found, floor = self._look(chunks, keys_wanted=not settled)
+            total += count
+            keys = heapq.nlargest(self._limit + 1, [*keys, *self._ahead(found)])
+            if floor is not None:
+                complete = False
+                floor = None if settled else self._floor(floor, upcoming)
+                break
+            if not settled and self._is_settled(keys, upcoming):
+                settled = True
+                self._deadline.settle()
+        return self._page(keys, total, complete=complete, floor=floor)
+
+    @staticmethod
+    def _floor(looked_down_to: Key, upcoming: int | None) -> Key:
+        return looked_down_to if upcoming is None else max(looked_down_to, Key(upcoming, MAX_ROW))
+
+    def visit(self) -> Iterator[tuple[Chunk, Sequence[int]]]:
+        """All hits as ``(run, rows)`` until the deadline, newest runs first; whole runs as a range."""
+        try:
+            for chunks, _ in candidates.stripes(self._shards, self.window):
+                for chunk, rows in candidates.rows_by_chunk(chunks, self._match, self._deadline.expired):
+                    hits = rows if self._exact and self.window.covers(chunk) else self._hits(chunk, rows)
+                    if self._deadline.expired():
+                        return
+                    yield chunk, hits
+        except sqlite3.OperationalError:
+            if not self._deadline.expired():
+                raise
+
+    def events(self, rows: Sequence[int]) -> list[Event]:
+        """The events of rows, in that order, of permitted tenants only."""
+        found = self._log.get([id_of(row) for row in rows])
+        return [event for event in found if self._tenants is None or event.get(TENANT) in self._tenants]
+
+    def expired(self) -> bool:
+        """Whether the deadline has passed."""
+        return self._deadline.expired()
+
+    def _look(self, chunks: list[Chunk], *, keys_wanted: bool) -> tuple[int, list[Key], Key | None]:
+        """``(hits, their keys, the key down to which all was looked at or None for everything)``."""
+        try:
+            if not keys_wanted and self._exact and all(map(self.window.covers, chunks)):
+                return self._count(chunks), [], None
+            found = self._candidates(chunks)
+        except sqlite3.OperationalError:
+            if not self._deadline.expired():
+                raise
+            return 0, [], Key(max(chunk.high for chunk in chunks), MAX_ROW)
+        if self._exact:
+            return len(found), found, None
+        found.sort(reverse=True)
+        hits: list[Key] = []
+        for start in range(0, len(found), CONFIRM):
+            if self._deadline.expired():
+                return len(hits), hits, found[start - 1] if start else Key(found[0].moment, MAX_ROW)
+            hits += self._confirm(found[start : start + CONFIRM])
+        return len(hits), hits, None
+
+    def _count(self, chunks: list[Chunk]) -> int:
+        if self._match is None:
+            return sum(chunk.count for chunk in chunks)
+        return sum(
+            shard.count(self._match, first, last, self._deadline.expired)
+            for shard, first, last, _ in candidates.ranges(chunks)
+        )
+
+    def _candidates(self, chunks: list[Chunk]) -> list[Key]:
+        found: list[Key] = []
+        for chunk, rows in candidates.rows_by_chunk(chunks, self._match, self._deadline.expired):
+            times = chunk.shard.times(chunk.id)
+            keys = [Key(times[row - chunk.id], row) for row in rows]
+            found += keys if self.window.covers(chunk) else [key for key in keys if self.window.holds(key.moment)]
+        return found
+
+    def _confirm(self, keys: list[Key]) -> list[Key]:
+        by_id = {str(id_of(key.row)): key for key in keys}
+        events = self._log.get([id_of(key.row) for key in keys])
+        return [by_id[event[EVENT_ID]] for event in events if self._predicate(event)]
+
+    def _hits(self, chunk: Chunk, rows: Sequence[int]) -> list[int]:
+        times = chunk.shard.times(chunk.id)
+        keys = [Key(times[row - chunk.id], row) for row in rows if self.window.holds(times[row - chunk.id])]
+        if self._exact:
+            return [key.row for key in keys]
+        hits: list[int] = []
+        for start in range(0, len(keys), CONFIRM):
+            if self._deadline.expired():
+                break
+            hits += [key.row for key in self._confirm(keys[start : start + CONFIRM])]
+        return hits
+
+    def _ahead(self, keys: list[Key]) -> list[Key]:
+        """Without those on earlier pages."""
+        return keys if self._before is None else [key for key in keys if key < self._before.key]
+
+    def _is_settled(self, keys: list[Key], upcoming: int | None) -> bool:
+        """Whether nothing still to come can stand on this page."""
+        return upcoming is None or (len(keys) > self._limit and keys[-1].moment > upcoming)
+
+    def _page(self, keys: list[Key], total: int, *, complete: bool, floor: Key | None) -> Page:
+        if self._before is not None:
+            total, complete = self._before.total, self._before.exact
+        listed = keys[: self._limit]
+        following = listed[-1] if listed and len(keys) > self._limit else None
+        if floor is not None and (following is None or following < floor):  # not all above it was looked at
+            listed = [key for key in listed if key >= floor]
+            following = floor if self._before is None or floor < self._before.key else None
+        return Page(
+            hits=self.events([key.row for key in listed]),
+            total=total,
+            total_exact=complete,
+            next=None if following is None else str(Cursor(following, total, complete)),
+            took_ms=self._deadline.took_ms(),
+        )
+
+
+def _micros(moment: datetime | None) -> int | None:
+    if moment is None:
+        return None
+    since = moment.astimezone(UTC) - EPOCH
+    return (since.days * 86400 + since.seconds) * 1_000_000 + since.microseconds
