@@ -25,6 +25,8 @@ _LOCAL = struct.Struct("<IHHHHHIIIHH")
 _CENTRAL = struct.Struct("<IHHHHHHIIIHHHHHII")
 _END = struct.Struct("<IHHHHIIH")
 _VERSION, _UTF8, _STORED, _TIME, _DATE = 20, 0x0800, 0, 0, 0x0021  # 1980-01-01 00:00, the first moment zip knows
+_MADE_BY = 3 << 8 | _VERSION  # Unix: Info-ZIP mangles UTF-8 names of any other maker
+_MODE = 0o100644 << 16  # a plain file, never a link
 _CHUNK = 1 << 20
 _DEVICES = re.compile(r"(?i)^(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?$")
 _FORBIDDEN = frozenset('<>:"|?*\\')
@@ -104,7 +106,7 @@ def write(out: BinaryIO, entries: Iterable[Entry], written: Callable[[int, str],
                 "证据包超过 4 GB，请缩小范围分多个包导出",
                 "the pack would pass 4 GB; build several packs of less",
             )
-        central += _CENTRAL.pack(0x02014B50, _VERSION, _VERSION, *frame, 0, 0, 0, 0, offset) + name
+        central += _CENTRAL.pack(0x02014B50, _MADE_BY, _VERSION, *frame, 0, 0, 0, _MODE, offset) + name
         out.write(_LOCAL.pack(0x04034B50, _VERSION, *frame) + name)
         out.writelines(entry.open())
         offset += _LOCAL.size + len(name) + entry.size

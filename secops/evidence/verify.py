@@ -85,6 +85,7 @@ LOCAL = struct.Struct("<IHHHHHIIIHH")
 CENTRAL = struct.Struct("<IHHHHHHIIIHHHHHII")
 END = struct.Struct("<IHHHHIIH")
 FIXED = (20, 0x0800, 0, 0, 0x0021)  # version, UTF-8 names, stored, 1980-01-01 00:00
+MADE_BY, MODE = 3 << 8 | 20, 0o100644 << 16  # Unix, a plain file: no links
 DEVICES = re.compile(r"(?i)^(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?$")
 
 
@@ -178,7 +179,7 @@ def check_directory(file: BinaryIO, entries: Sequence[Entry]) -> None:
     start, expected = file.tell(), bytearray()
     for entry in entries:
         name = entry.path.encode()
-        frame = (20, *FIXED, entry.crc, entry.size, entry.size, len(name), 0, 0, 0, 0, 0, entry.offset)
+        frame = (MADE_BY, *FIXED, entry.crc, entry.size, entry.size, len(name), 0, 0, 0, 0, MODE, entry.offset)
         expected += CENTRAL.pack(0x02014B50, *frame) + name
     expected += END.pack(0x06054B50, 0, 0, len(entries), len(entries), len(expected), start, 0)
     actual = file.read(len(expected) + 1)
