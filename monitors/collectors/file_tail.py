@@ -4,6 +4,7 @@ import asyncio
 import glob
 import hashlib
 import os
+import re
 import socket
 from contextlib import suppress
 from pathlib import Path
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 PREFIX: Final = 256  # bytes at a file's start by which it is known again
 _TELLING: Final = 64  # a shorter prefix does not tell files apart
 _CHUNK: Final = 1 << 18
+_ROTATED: Final = re.compile(r"[.-][0-9][0-9T:._-]*")  # .1, -20261124, .2026-11-24: not .gz, whose content is another
 
 
 class FileTailSettings(CollectorSettings):
@@ -221,7 +223,7 @@ class Tail:
         ]
 
     def _follow_rotation(self) -> list[Located]:
-        """Move on to a new file at the path once the old one has stayed quiet for a round: its writer may lag."""
+        """Move on to the file that was written next once this one has stayed quiet for a round: its writer may lag."""
         assert self._file is not None
         try:
             there = self.path.stat()
@@ -235,7 +237,20 @@ class Tail:
             return []
         last = self._located(self._splitter.close())
         self.close()
+        self._file = _successor(self.path, here).open("rb", buffering=0)
+        self._begin(0)
         return last
+
+
+def _successor(path: Path, here: os.stat_result) -> Path:
+    """Give the rotated file that was written next after ``here``, else ``path``: there may have been several rotations."""
+    later: list[tuple[int, int, Path]] = []
+    for sibling in _siblings(path):
+        if _ROTATED.fullmatch(sibling.name[len(path.name) :]):
+            with suppress(OSError):
+                state = sibling.stat()
+                later.append((state.st_mtime_ns, state.st_ino, sibling))
+    return min((found for found in later if found[:2] > (here.st_mtime_ns, here.st_ino)), default=(0, 0, path))[2]
 
 
 def _prefix(file: BinaryIO, length: int) -> tuple[str, int]:

@@ -79,7 +79,8 @@ class SyslogCollector(Collector, kind="syslog"):
                 await asyncio.wait(self._connections)
             if datagrams is not None:
                 asyncio.get_running_loop().remove_reader(datagrams.fileno())
-                self._drain(datagrams, sink, now)
+                while self._drain(datagrams, sink, now):
+                    pass
                 datagrams.close()
             self.failing("已停止", "stopped")
 
@@ -93,8 +94,8 @@ class SyslogCollector(Collector, kind="syslog"):
         asyncio.get_running_loop().add_reader(datagrams.fileno(), self._drain, datagrams, sink, now)
         return datagrams
 
-    def _drain(self, datagrams: socket.socket, sink: Sink, now: Callable[[], datetime]) -> None:
-        """Take the datagrams that wait, offer them together, and count those that were not taken."""
+    def _drain(self, datagrams: socket.socket, sink: Sink, now: Callable[[], datetime]) -> int:
+        """Take the datagrams that wait, offer them together, count those that were not taken; give how many came."""
         buffer = bytearray(self.settings.max_message + 1)
         view, received = memoryview(buffer), now()
         records: list[Record] = []
@@ -112,6 +113,7 @@ class SyslogCollector(Collector, kind="syslog"):
             if raw:
                 records.append(Record(raw, received, self.kind, _peer(peer), self.tenant, "syslog", None, error))
         self._offer(records, sink)
+        return len(records)
 
     def _offer(self, records: list[Record], sink: Sink) -> None:
         if not records:
