@@ -22,7 +22,7 @@ class Meaning(NamedTuple):
 
 
 def base(value: object) -> str | None:
-    """Give the last part of a path or of DOMAIN\\user."""
+    """Give the last part of a path, or the name without its domain."""
     return value.rpartition("\\")[2] or None if isinstance(value, str) else None
 
 
