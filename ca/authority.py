@@ -111,8 +111,7 @@ class Authority:
                 f"there is no authority in {directory}; run: secops ca init",
             )
         authority = cls(directory, database, settings)
-        for name in ("ocsp", "evidence"):
-            authority._own_credentials(name, now)
+        authority._renew_due(now)
         return authority
 
     @classmethod
@@ -355,10 +354,19 @@ class Authority:
             fingerprint_sha256=certificate.fingerprint(hashes.SHA256()).hex(),
         )
 
+    def _renew_due(self, now: datetime) -> None:
+        """Renew what is due; a clock that ran back stops what is signed later, not the whole service."""
+        for name in ("ocsp", "evidence"):
+            try:
+                self._own_credentials(name, now)
+            except CaError as error:
+                if error.code != "ca.clock":
+                    raise
+
     def _own_credentials(self, name: str, now: datetime) -> tuple[Signer, x509.Certificate]:
         """Give the key and certificate of ``ocsp`` or ``evidence``, renewing the certificate when it is due."""
         held = self._own.get(name)
-        if held is not None and self._lasts(held[1], name, now):
+        if held is not None and self._usable(held[1], name, now):
             return held
         with self._own_lock, self._exclusive():
             self._own[name] = self._renew_own(name, now)
@@ -371,12 +379,16 @@ class Authority:
         path = self._directory / f"{name}.pem"
         if path.exists():
             certificate = _read_certificate(path)  # another process may have renewed it
-            if signer.public_key() == certificate.public_key() and self._lasts(certificate, name, now):
+            if signer.public_key() == certificate.public_key() and self._usable(certificate, name, now):
                 return signer, certificate
         request = Request(profile=name, subject=Subject(self._profiles.by_name[name].common_name))
         certificate = self._certify(request, signer.public_key(), requested_by="ca", approved_by="ca", now=now)
         write_file(path, certificate.public_bytes(_PEM), mode=0o644)
         return signer, certificate
+
+    def _usable(self, certificate: x509.Certificate, profile: str, now: datetime) -> bool:
+        """Say whether what is signed now with a certificate of ours will hold: it has begun and it lasts."""
+        return certificate.not_valid_before_utc <= now and self._lasts(certificate, profile, now)
 
     def _lasts(self, certificate: x509.Certificate, profile: str, now: datetime) -> bool:
         """Say whether a certificate of ours has more life left than its profile's renewal margin."""

@@ -91,7 +91,7 @@ def key_of_csr(csr_pem: bytes | None, profile: Profile) -> CertificatePublicKeyT
         key = request.public_key()
         findings = lint.check_key(key, profile)  # before the signature is checked: no work on absurd keys
         held = not findings and request.is_signature_valid
-    except (ValueError, TypeError, OverflowError, UnsupportedAlgorithm, InvalidSignature) as error:
+    except (ValueError, TypeError, OverflowError, UnsupportedAlgorithm, InvalidSignature, x509.InvalidVersion) as error:
         raise _bad_csr("无法解析", "it cannot be read") from error
     refuse("ca.csr", findings)
     if not held:

@@ -79,15 +79,15 @@ def check_unique(paths: Iterable[str]) -> None:
     Raises:
         EvidenceError: ``evidence.path``.
     """
-    seen: dict[str, str] = {}
+    seen: set[str] = set()
     for path in paths:
-        other = seen.setdefault(path.casefold(), path)
-        if other is not path:
+        if path.casefold() in seen:
             raise EvidenceError(
                 "evidence.path",
-                f"证据文件路径重复：{path!a} 与 {other!a}",
-                f"two exhibits have one path: {path!a} and {other!a}",
+                f"证据文件路径重复：{path!a}",
+                f"two exhibits have one path, but for the case of letters: {path!a}",
             )
+        seen.add(path.casefold())
 
 
 def write(out: BinaryIO, entries: Iterable[Entry], written: Callable[[int, str], None] | None = None) -> int:

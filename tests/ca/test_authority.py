@@ -135,3 +135,13 @@ def test_the_list_pages_and_searches(world: World) -> None:
     assert [row.account_id for row in world.authority.find(account_id="p2", now=world.now)] == ["p2"]
     assert world.authority.find(search="%", now=world.now) == []
     assert world.authority.find(search=first[0].serial[:12], now=world.now)[0].serial == first[0].serial
+
+
+def test_a_clock_that_ran_back_behind_the_evidence_certificate_seals_nothing(world: World) -> None:
+    later = world.now + timedelta(days=1000)
+    authority = Authority.open(world.directory, world.database, world.settings, now=later)
+    assert authority.sign_manifest(b"manifest", later).signature
+    reopened = Authority.open(world.directory, world.database, world.settings, now=world.now)
+    with pytest.raises(CaError) as refused:
+        reopened.sign_manifest(b"manifest", world.now)
+    assert refused.value.code == "ca.clock"
