@@ -186,6 +186,6 @@ def _dump(key: tuple[str, ...], group: Group) -> bytes:
             "key": key,
             "quiet_until": group.quiet_until,
             "seen": group.seen,
-            "entries": group.window.entries(),
+            "entries": [tuple(entry) for entry in group.window.entries()],  # orjson takes plain tuples only
         }
     )

@@ -40,9 +40,10 @@ class Detector:
         *,
         databases: Databases | None = None,
         lateness: timedelta = LATENESS,
+        cached: bool = True,
     ) -> None:
         self.ruleset = ruleset
-        self.engine = Engine(ruleset.detections, databases=databases)
+        self.engine = Engine(ruleset.detections, databases=databases, cached=cached)
         self.undated = 0  # events whose @timestamp could not be read
         self._infos = ruleset.infos()
         late = lateness // _MICROSECOND
@@ -69,8 +70,18 @@ class Detector:
 
     def run(self, events: Sequence[Event]) -> list[Match]:
         """Matches of a batch of consecutive events of one shard, in the order in which they came about."""
-        matches: list[Match] = []
-        for hit in self.engine.match(events):
+        matches = list(self._matches(self.engine.match(events), events))
+        if events:
+            self._expire(events[-1])
+        return matches
+
+    def correlate(self, hits: Sequence[Hit], events: Sequence[Event]) -> list[Match]:
+        """What correlations make of the hits of a batch, for callers that already have these."""
+        correlated = {rule.id for rule in self.ruleset.correlations}
+        return [match for match in self._matches(hits, events) if match.rule_id in correlated]
+
+    def _matches(self, hits: Sequence[Hit], events: Sequence[Event]) -> Iterator[Match]:
+        for hit in hits:
             info = self._infos[hit.rule_id]
             listeners = self._listeners.get(hit.rule_id)
             if not info.alert and not listeners:
@@ -78,15 +89,12 @@ class Detector:
             event = events[hit.index]
             time, seen = self._times(event)
             if info.alert:
-                matches.append(_match(info, hit, event, time))
+                yield _match(info, hit, event, time)
             if listeners:
                 occurrence = Occurrence(
                     hit.rule_id, str(event.get(TENANT, "")), time, seen, str(event.get(EVENT_ID, "")), view_of(event)
                 )
-                matches += self._correlate(occurrence, hit.fields)
-        if events:
-            self._expire(events[-1])
-        return matches
+                yield from self._correlate(occurrence, hit.fields)
 
     def _correlate(self, occurrence: Occurrence, fields: Mapping[str, Any]) -> Iterator[Match]:
         for correlator in self._listeners.get(occurrence.rule_id, ()):

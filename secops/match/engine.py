@@ -57,6 +57,19 @@ class Engine:
                 hits.append(Hit(rule.id, index, detail(rule, view)))
         return hits
 
+    def prepare(self) -> None:
+        """Build the plans of the usual signatures now, so that no event waits for a database to be compiled."""
+        for signature in self._usual():
+            self._for(signature)
+
+    def _usual(self) -> Iterator[Signature]:
+        sources = {source for _, source in self._rules}
+        for channel, event_ids in CATEGORIES.values():
+            for event_id in sorted(event_ids):
+                signature = Signature("", channel, event_id)
+                if any(covers(source, signature) for source in sources if source.category):
+                    yield signature
+
     def _plan(self, event: Mapping[str, Any]) -> Plan:
         if DATASET not in event:
             event_id = event.get("EventID")

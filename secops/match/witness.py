@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from secops.match.rule import And, Atom, Cidr, Compare, Exists, IsNull, Not, Or, Pattern, Regex, Wild
+from secops.match.rule import And, Atom, Cidr, Compare, Exists, IsNull, Not, Pattern, Regex, Wild
 from secops.match.text import fold
 
 if TYPE_CHECKING:
