@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import ssl
 import time
 from pathlib import Path  # noqa: TC003 - pydantic reads the annotation
@@ -41,17 +42,20 @@ class HttpProbe(Probe, kind="http"):
         return self.settings.url
 
     async def look(self, now: datetime) -> Seen:  # noqa: ARG002 - the time of day does not matter here
-        """Ask once; a server that cannot be reached or does not answer fails."""
+        """Ask once, in a thread; a server that cannot be reached or does not answer fails."""
+        return await asyncio.to_thread(self._ask)
+
+    def _ask(self) -> Seen:
         context = ssl.create_default_context()
         if self.settings.ca is not None:
             context.load_verify_locations(self.settings.ca)
         started = time.monotonic()
         try:
-            async with (
-                httpx.AsyncClient(verify=context, trust_env=False, timeout=self.settings.timeout_seconds) as client,
+            with (
+                httpx.Client(verify=context, trust_env=False, timeout=self.settings.timeout_seconds) as client,
                 client.stream("GET", self.settings.url) as response,
             ):
-                body = await _beginning(response)
+                body = _beginning(response, started + self.settings.timeout_seconds)
         except httpx.HTTPError as error:
             return Seen("fail", {"reason": f"{type(error).__name__}: {error}"[:500]})
         elapsed = time.monotonic() - started
@@ -68,10 +72,11 @@ class HttpProbe(Probe, kind="http"):
         return f"slow: {elapsed:.1f} s" if elapsed > self.settings.slow_seconds else ""
 
 
-async def _beginning(response: httpx.Response) -> bytes:
+def _beginning(response: httpx.Response, deadline: float) -> bytes:
+    """Read up to ``_MOST`` bytes, until ``deadline`` on the monotonic clock: a server may drip."""
     body = bytearray()
-    async for piece in response.aiter_bytes(65_536):
+    for piece in response.iter_bytes(65_536):
         body += piece
-        if len(body) >= _MOST:
+        if len(body) >= _MOST or time.monotonic() > deadline:
             break
     return bytes(body)

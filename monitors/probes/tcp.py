@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from pydantic import Field
@@ -41,4 +42,6 @@ class TcpProbe(Probe, kind="tcp"):
         except OSError as error:
             return Seen("fail", {"reason": f"{type(error).__name__}: {error.strerror or error}"[:500]})
         writer.transport.abort()
+        with suppress(OSError):
+            await writer.wait_closed()
         return Seen("pass", {"seconds": round(time.monotonic() - started, 4)})

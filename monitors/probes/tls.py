@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from pathlib import Path  # noqa: TC003 - pydantic reads the annotation
 from typing import TYPE_CHECKING, Any
@@ -55,8 +56,7 @@ class TlsProbe(Probe, kind="tls"):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE  # to look at a bad certificate it must be accepted first; nothing is sent
-        session = await self._connect(context)
-        der = session.getpeercert(binary_form=True)
+        der, protocol = await self._connect(context)
         if not der:
             raise ssl.SSLError("the server sent no certificate")
         certificate = x509.load_der_x509_certificate(der)
@@ -65,7 +65,7 @@ class TlsProbe(Probe, kind="tls"):
             "issuer": certificate.issuer.rfc4514_string(),
             "serial": format(certificate.serial_number, "x"),
             "not_after": certificate.not_valid_after_utc.isoformat(),
-            "protocol": session.version() or "",
+            "protocol": protocol,
         }
         return detail, certificate.not_valid_after_utc
 
@@ -82,11 +82,15 @@ class TlsProbe(Probe, kind="tls"):
             return f"{type(error).__name__}: {error}"[:500]
         return ""
 
-    async def _connect(self, context: ssl.SSLContext) -> ssl.SSLObject:
+    async def _connect(self, context: ssl.SSLContext) -> tuple[bytes, str]:
+        """Shake hands once, in a thread; give the certificate (DER) and the protocol."""
+        return await asyncio.to_thread(self._shake_hands, context)
+
+    def _shake_hands(self, context: ssl.SSLContext) -> tuple[bytes, str]:
         name = self.settings.server_name or self.settings.host
-        _, writer = await asyncio.open_connection(
-            self.settings.host, self.settings.port, ssl=context, server_hostname=name
-        )
-        session: ssl.SSLObject = writer.get_extra_info("ssl_object")
-        writer.transport.abort()
-        return session
+        address = (self.settings.host, self.settings.port)
+        with (
+            socket.create_connection(address, self.settings.timeout_seconds) as plain,
+            context.wrap_socket(plain, server_hostname=name) as session,
+        ):
+            return session.getpeercert(binary_form=True) or b"", session.version() or ""

@@ -79,16 +79,18 @@ def epoch(value: float) -> str | None:
 
 @lru_cache(maxsize=16_384)
 def bsd(stamp: str, received_day: str, zone: tzinfo) -> str | None:
-    """Read ``Mmm dd hh:mm:ss`` (RFC 3164 section 4.1.2), which has no year, as the time nearest to ``received_day``.
+    """Read ``Mmm dd hh:mm:ss`` (RFC 3164 section 4.1.2), which has no year: the last such time before ``received_day`` ends.
 
-    A message of 31 December that comes on 1 January belongs to the old year, and one from a clock that runs ahead on
-    31 December to the new one. ``received_day`` is ``YYYY-MM-DD``.
+    A message of 31 December that comes on 1 January belongs to the old year, one from a clock that runs ahead on
+    31 December (by up to ``AHEAD``) to the new one. ``received_day`` is ``YYYY-MM-DD``.
     """
-    received = datetime.fromisoformat(received_day + "T12:00:00+00:00")
-    moments = [moment for year in (-1, 0, 1) if (moment := _bsd_in(stamp, received.year + year, zone))]
-    if not moments:
-        return None
-    return canonical(min(moments, key=lambda moment: abs(moment - received)))
+    received = datetime.fromisoformat(received_day + "T00:00:00+00:00")
+    latest = received + timedelta(days=1) + AHEAD
+    for year in (1, 0, -1, -2, -3, -4):  # 29 February may be four years away
+        moment = _bsd_in(stamp, received.year + year, zone)
+        if moment is not None and moment < latest:
+            return canonical(moment)
+    return None
 
 
 def _bsd_in(stamp: str, year: int, zone: tzinfo) -> datetime | None:

@@ -118,6 +118,7 @@ def _error(event: Event, message: str) -> None:
     lead = "error: maximum authentication attempts exceeded for "
     if message.startswith(lead):
         _failed(event, "Failed maximum_attempts for " + message[len(lead) :].removesuffix(" [preauth]"))
+        event["event.action"] = "ssh_maximum_attempts"  # sshd has reported each of the attempts already
 
 
 def _user(event: Event, message: str) -> None:
@@ -128,7 +129,7 @@ def _user(event: Event, message: str) -> None:
         return
     event["event.category"] = ["authentication"]
     event["event.type"] = ["denied"]
-    event["event.action"] = "ssh_login"
+    event["event.action"] = "ssh_denied"  # the failed attempt is reported by a line of its own
     event["event.outcome"] = "failure"
     event["event.reason"] = reason[:200]
     event["user.name"] = user

@@ -146,7 +146,7 @@ def _rfc3164(record: Record, text: str, desk: Desk) -> list[Event]:
 
 def _header(body: str, desk: Desk) -> tuple[str | None, str, str]:
     """Give timestamp, host ("" when it names none) and what follows."""
-    if body[:3] in MONTHS and body[_STAMP : _STAMP + 1] == " " and body[9:10] == ":":
+    if body[:3] in MONTHS and body[_STAMP : _STAMP + 1] == " " and body[9:10] == ":" and not _late_year(body):
         claimed = bsd(body[:_STAMP], desk.ingested[:10], desk.zone)
         if claimed:
             host, rest = _host(body[_STAMP + 1 :])
@@ -160,6 +160,11 @@ def _header(body: str, desk: Desk) -> tuple[str | None, str, str]:
         if claimed:
             return claimed, *_host(rest)
     return _device_header(body, desk)
+
+
+def _late_year(body: str) -> bool:
+    """Say whether the year follows the time, as H3C's devices write it: it is no host's name."""
+    return body[16:18] == "20" and body[18:20].isdigit() and body[20:21] == " "
 
 
 def _device_header(body: str, desk: Desk) -> tuple[str | None, str, str]:

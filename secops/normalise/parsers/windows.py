@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from secops.normalise.documents import flatten
 from secops.normalise.parser import DocumentParser
-from secops.normalise.schema import text
+from secops.normalise.schema import number, text
 from secops.normalise.times import iso
 from secops.normalise.windows_fields import COMMON, MEANINGS
 
@@ -52,7 +52,7 @@ def parse_winlogbeat(event: Event, document: dict[str, Any], desk: Desk) -> None
     event_data = {**_table(winlog.get("event_data")), **_table(winlog.get("user_data"))}
     host = _table(document.get("host"))
     system = {
-        "EventID": winlog["event_id"],
+        "EventID": winlog["event_id"] if (code := number(winlog["event_id"])) is None else code,
         "Channel": winlog.get("channel"),
         "Computer": winlog.get("computer_name") or host.get("name"),
         "Provider_Name": winlog.get("provider_name"),
