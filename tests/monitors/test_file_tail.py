@@ -137,7 +137,9 @@ actions = st.lists(
 
 @settings(deadline=None, max_examples=60)
 @given(actions=actions)
-def test_every_line_once_and_in_order_whatever_happens(actions: list[tuple[str, list[str]]], tmp_path_factory: Any) -> None:
+def test_every_line_once_and_in_order_whatever_happens(
+    actions: list[tuple[str, list[str]]], tmp_path_factory: Any
+) -> None:
     folder = tmp_path_factory.mktemp("tail")
     log = folder / "app.log"
     log.write_bytes(b"0 the log has a position from its first line on\n")
@@ -169,10 +171,18 @@ def test_every_line_once_and_in_order_whatever_happens(actions: list[tuple[str, 
     assert read == written
 
 
-def test_collector_stores_the_position_with_each_record_and_resumes(tmp_path: Path, new_sink: Any, running: Any) -> None:
+def test_collector_stores_the_position_with_each_record_and_resumes(
+    tmp_path: Path, new_sink: Any, running: Any
+) -> None:
     log = tmp_path / "auth.log"
     log.write_bytes(b"one\ntwo\n")
-    options = {"paths": [str(tmp_path / "*.log")], "start": "beginning", "poll_seconds": 0.01, "format": "syslog", "host": "web01"}
+    options = {
+        "paths": [str(tmp_path / "*.log")],
+        "start": "beginning",
+        "poll_seconds": 0.01,
+        "format": "syslog",
+        "host": "web01",
+    }
 
     async def scenario() -> None:
         sink = new_sink()

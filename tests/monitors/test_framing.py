@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,7 +24,7 @@ def wire(messages: list[tuple[bool, bytes]]) -> bytes:
 
 def feed_in_pieces(framer: SyslogFramer, data: bytes, cuts: list[int]) -> list[Frame]:
     edges = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
-    return [frame for start, end in zip(edges, edges[1:], strict=False) for frame in framer.feed(data[start:end])]
+    return [frame for start, end in pairwise(edges) for frame in framer.feed(data[start:end])]
 
 
 @given(st.lists(counted | line), st.lists(st.integers(min_value=0)))
@@ -93,7 +95,7 @@ def test_lines_know_where_they_end(lines: list[bytes], cuts: list[int]) -> None:
     data = b"".join(line + b"\n" for line in lines)
     splitter = LineSplitter(30)
     edges = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
-    found = [line for start, end in zip(edges, edges[1:], strict=False) for line in splitter.feed(data[start:end])]
+    found = [line for start, end in pairwise(edges) for line in splitter.feed(data[start:end])]
     assert [line.raw for line in found] == [stripped for line in lines if (stripped := line.rstrip(b"\r"))]
     assert all(data[: line.end].endswith(b"\n") for line in found)
     assert splitter.read == len(data)

@@ -23,10 +23,12 @@ def test_udp_datagrams_become_records(new_sink: Any, running: Any) -> None:
                 for datagram in (GOOD + b"\n", b"x" * 481, b"", b"\xff\xfe binary\x00", GOOD):
                     sender.sendto(datagram, collector.udp_address)
                 await sink.until(lambda: len(sink.records) == 4)
-                assert sink.records[0].peer == "127.0.0.1:%d" % sender.getsockname()[1]
+                assert sink.records[0].peer == f"127.0.0.1:{sender.getsockname()[1]}"
         assert sink.raws == [GOOD, b"x" * 480, b"\xff\xfe binary", GOOD]
         assert sink.errors == ["", "oversized", "", ""]
-        assert {(record.tenant, record.collector, record.format) for record in sink.records} == {("city", "syslog", "syslog")}
+        assert {(record.tenant, record.collector, record.format) for record in sink.records} == {
+            ("city", "syslog", "syslog")
+        }
         assert collector.counters.received["syslog"] == 4
         assert collector.counters.rejected["syslog"] == 1
 

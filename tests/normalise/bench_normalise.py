@@ -69,7 +69,13 @@ def generic() -> Iterator[bytes]:
         ).encode()
 
 
-SOURCES = {"rfc5424": (rfc5424, "syslog"), "sshd": (sshd, "syslog"), "windows": (windows, "json"), "nginx": (nginx, "line"), "json": (generic, "json")}
+SOURCES = {
+    "rfc5424": (rfc5424, "syslog"),
+    "sshd": (sshd, "syslog"),
+    "windows": (windows, "json"),
+    "nginx": (nginx, "line"),
+    "json": (generic, "json"),
+}
 
 
 def measure(name: str) -> dict[str, float]:

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from secops.normalise.registry import registry
+
+GOLDEN = Path(__file__).parent / "golden"
+PAIRS = [
+    pytest.param(orjson.loads(line), id=f"{path.stem}-{number}")
+    for path in sorted(GOLDEN.glob("*.jsonl"))
+    for number, line in enumerate(path.read_bytes().splitlines(), start=1)
+]
+EVERYWHERE = {"event.ingested", "event.original", "organization.id", "agent.type", "log.source.address"}
+
+
+@pytest.mark.parametrize("pair", PAIRS)
+def test_raw_message_gives_the_expected_events(pair: dict[str, Any], read: Any) -> None:
+    raw = bytes.fromhex(pair["hex"]) if "hex" in pair else pair["raw"]
+    events = read(raw, pair["format"])
+    assert all(set(event) >= EVERYWHERE for event in events)
+    assert [{key: value for key, value in event.items() if key not in EVERYWHERE} for event in events] == pair["events"]
+
+
+def test_every_parser_has_golden_pairs() -> None:
+    seen = {event["event.dataset"].rpartition(".")[2] for pair in PAIRS for event in pair.values[0]["events"]}  # type: ignore[attr-defined]
+    programs = {parse.__module__.rpartition(".")[2] for parse in registry().programs.values()}
+    assert seen >= (programs - {"nginx"}) | {
+        "access",
+        "error",
+        "security",
+        "sysmon",
+        "system",
+        "other",
+        "generic",
+        "audit",
+        "probe",
+    }
+    assert {pair.values[0]["format"] for pair in PAIRS} == set(registry().formats)  # type: ignore[attr-defined]
