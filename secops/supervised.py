@@ -16,7 +16,7 @@ def follow_supervisor() -> None:
         return
 
     def watch() -> None:
-        while sys.stdin.buffer.raw.read(4096):  # type: ignore[attr-defined]  # unbuffered: a lock held at exit would abort us
+        while os.read(sys.stdin.fileno(), 4096):  # unbuffered: a reader's lock held at exit would abort us
             pass
         os.kill(os.getpid(), signal.SIGTERM)
 

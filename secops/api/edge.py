@@ -174,7 +174,7 @@ class ErrorGuard:
 
         try:
             await self.app(scope, receive, sending)
-        except Exception as error:  # noqa: BLE001 - the edge's guard: whatever happens, the visitor gets an answer
+        except Exception as error:
             if started:
                 raise
             await respond(Request(scope, receive), error, self.answer)(scope, receive, send)

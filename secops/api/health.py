@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlalchemy as sa
-from fastapi import APIRouter, Request  # noqa: TC002 - FastAPI reads the annotation
+from fastapi import APIRouter, Request
 from starlette.responses import PlainTextResponse
 
 

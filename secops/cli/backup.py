@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -42,7 +43,7 @@ def restore(
     _done(report, as_json, "已恢复 / restored")
 
 
-def _progress(as_json: bool):  # noqa: ANN202 - a local callback
+def _progress(as_json: bool) -> Callable[[str], None]:
     live = sys.stderr.isatty() and not as_json
 
     def show(name: str) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import sys
+import unicodedata
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from zoneinfo import ZoneInfo
 
 import orjson
 import typer
@@ -31,6 +34,7 @@ ConfigOption = Annotated[
     ),
 ]
 
+SHANGHAI = ZoneInfo("Asia/Shanghai")
 OK, NO, WRONG = 0, 1, 2  # exit codes: it holds, it does not hold, the request itself was wrong
 
 
@@ -86,6 +90,12 @@ def open_from(state: Path | None = None, config: Path | None = None) -> Iterator
             yield service
 
 
+def local(moment: datetime | str) -> str:
+    """Give a time (aware, or RFC 3339 text) in Asia/Shanghai for people."""
+    value = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
+    return value.astimezone(SHANGHAI).strftime("%Y-%m-%d %H:%M:%S")
+
+
 def table(rows: list[list[str]], header: list[str]) -> str:
     """Lay out rows under a header; wide (Chinese) characters count as two columns."""
     widths = [max(_width(row[i]) for row in [header, *rows]) for i in range(len(header))]
@@ -97,8 +107,6 @@ def table(rows: list[list[str]], header: list[str]) -> str:
 
 
 def _width(text: str) -> int:
-    import unicodedata  # noqa: PLC0415 - only for people's output
-
     return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 

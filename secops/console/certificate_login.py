@@ -16,7 +16,6 @@ from urllib.parse import urlencode
 from starlette.responses import RedirectResponse
 
 from secops.api import session as sessions
-from secops.api.problems import Refusal
 from secops.console.visit import Access, Page, Routes
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from identity.principal import Permission
 from secops import audit
 from secops.api.problems import NotFound
 from secops.console import labels
-from secops.console.rendering import SHANGHAI
+from secops.console.charts import SHANGHAI
 from secops.console.visit import Page, Routes
 from secops.records import DATASET, EVENT_ID, HOST, MESSAGE, ORIGINAL, RAW, TENANT, TIMESTAMP, EventId
 from secops.store.index import Query, QuerySyntaxError
@@ -70,7 +70,7 @@ def listing(visit: Visit) -> Response:
     try:
         found = _search(visit.service.index, _query(visit, asked))
     except QuerySyntaxError as error:
-        return visit.page("events.html", status=400, asked=asked, found=None, error=error, ranges=labels.RANGES)
+        return visit.page("events.html", 400, asked=asked, found=None, error=error, ranges=labels.RANGES)
     return visit.page("events.html", asked=asked, found=found, error=None, ranges=labels.RANGES)
 
 

@@ -14,7 +14,7 @@ from identity.principal import Permission
 from secops import audit, evidence, pipeline
 from secops.alert import queries
 from secops.api.problems import NotFound
-from secops.console.rendering import SHANGHAI
+from secops.console.charts import SHANGHAI
 from secops.console.visit import Page, Routes
 from secops.errors import UserError
 from secops.ticket import desk

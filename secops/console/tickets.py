@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from identity.principal import Permission, Role
 from identity.provider import OrganizationKind
 from secops.api.problems import Forbidden, NotFound
-from secops.console.rendering import SHANGHAI
+from secops.console.charts import SHANGHAI
 from secops.console.ticket_list import visible_tickets
 from secops.console.visit import Page, Routes, member
 from secops.errors import UserError

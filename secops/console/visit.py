@@ -145,9 +145,9 @@ class Visit:
             secret = self.fresh_secret = self.fresh_secret or secrets.token_urlsafe(32)
         return sessions.form_token(secret)
 
-    def page(self, template: str, status: int = 200, **context: Any) -> Response:  # noqa: ANN401 - templates take anything
+    def page(self, template: str, code: int = 200, **context: Any) -> Response:  # noqa: ANN401 - templates take anything
         """An HTML page."""
-        response = HTMLResponse(self.pages.render(self, template, context), status)
+        response = HTMLResponse(self.pages.render(self, template, context), code)
         if self.fresh_secret:
             response.set_cookie(sessions.FORM_COOKIE, self.fresh_secret, path="/", secure=True, httponly=True, samesite="lax")
         return response

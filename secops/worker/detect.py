@@ -19,7 +19,7 @@ from secops.worker.loop import Reporter, Stop
 from secops.worker.rule_watch import RuleWatch
 
 if TYPE_CHECKING:
-    from secops.match.load import RuleSet
+    from secops.match.rule import RuleSet
     from secops.records import RuleInfo
     from secops.wiring import Service
 

@@ -97,7 +97,7 @@ class IngestRole:
     def _tasks(self, stop: asyncio.Event) -> list[Coroutine[Any, Any, None]]:
         now = self.service.clock
         running = [
-            self._guard(name, lambda c=collector: c.run(self.batcher, now=now, stop=stop), stop)  # type: ignore[misc]
+            self._guard(name, lambda c=collector: c.run(self.batcher, now=now, stop=stop), stop)
             for name, collector in self.collectors.items()
         ]
         probing = self._guard("probes", lambda: probe_forever(self.service, self.batcher, stop), stop)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from monitors import probe
 from monitors.schedule import run_probes
@@ -23,10 +23,10 @@ async def probe_forever(service: Service, sink: Sink, stop: asyncio.Event) -> No
 def own_probes(service: Service) -> list[Probe]:
     """Give the probes of this installation."""
     settings = service.settings
-    every = {"interval_seconds": settings.probes.interval_seconds}
+    every: dict[str, Any] = {"interval_seconds": settings.probes.interval_seconds}
     root = settings.state / "tls" / "root.crt"
     web = {"host": settings.web.public_host, "ca": root, **every}
-    described = [
+    described: list[tuple[str, dict[str, Any]]] = [
         ("http", {"url": f"{settings.issuer}/healthz", "ca": root, **every}),
         ("http", {"url": f"http://{settings.web.public_host}:{settings.web.pki_port}/pki/issuing.crl", **every}),
         ("tls", {**web, "port": settings.web.port}),

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from secops.match.load import RuleSet
+    from secops.match.rule import RuleSet
 
 Print = tuple[tuple[str, int, int], ...]
 

@@ -56,7 +56,7 @@ def serve_all(settings: Settings, arguments: Sequence[str], say: Say) -> None:
             commands,
             {MULTIPROCESS: str(metrics_dir)},
             say,
-            ended=lambda pid: multiprocess.mark_process_dead(pid, str(metrics_dir)),
+            ended=lambda pid: multiprocess.mark_process_dead(pid, str(metrics_dir)),  # type: ignore[no-untyped-call]
         )
         supervisor.run(stop, Announcer(service, say).once_ready)
     say("已停止 / stopped")

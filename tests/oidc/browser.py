@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from html import unescape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
-from starlette.applications import Starlette
-from world import DEMO, ISSUER, SECRET, World
 
 from secops.demo.app import create_app
 from secops.demo.relying_party import Registration, RelyingParty
+from tests.oidc.world import DEMO, ISSUER, SECRET, World
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from starlette.applications import Starlette
 
 _REFRESH = re.compile(r'<meta http-equiv="refresh" content="0;url=([^"]+)"')
 _HIDDEN = re.compile(r'<input type="hidden" name="([^"]+)" value="([^"]*)"')

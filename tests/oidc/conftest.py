@@ -1,14 +1,13 @@
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))  # import-mode=importlib leaves the folder out; ``world`` lies beside
+from tests.oidc.world import World, open_database
 
-from world import World, open_database
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 @pytest.fixture

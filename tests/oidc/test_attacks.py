@@ -9,14 +9,14 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from joserfc import jwt
+from joserfc.jwk import ECKey
+
 from identity.oidc import clients
 from identity.oidc.messages import AskLogout, ErrorPage, HttpRequest, LogoutNow, NeedLogin, OidcError, Redirect, Reply
 from identity.oidc.tables import ClientRow, CodeRow, KeyRow, TokenRow
-from joserfc import jwt
-from joserfc.jwk import ECKey
-from world import CHALLENGE, DEMO, ISSUER, SECRET, VERIFIER, World, answer, basic, post
-
 from secops.audit import AuditRow
+from tests.oidc.world import CHALLENGE, DEMO, ISSUER, SECRET, VERIFIER, World, answer, basic, post
 
 FORM = "application/x-www-form-urlencoded"
 

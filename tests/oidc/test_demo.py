@@ -7,19 +7,22 @@ import hmac
 import json
 import re
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
-from browser import Browser, browser, demo_app, hidden
 from joserfc import jwt
 from joserfc.jwk import ECKey
 from starlette.applications import Starlette
-from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from world import DEMO, ISSUER, World
+
+from tests.oidc.browser import Browser, browser, demo_app, hidden
+from tests.oidc.world import DEMO, ISSUER, World
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
 
 
 def run(work: Coroutine[Any, Any, None]) -> None:

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
-from world import CHALLENGE, DEMO, ISSUER, SECRET, VERIFIER, World
+
+from tests.oidc.world import CHALLENGE, DEMO, ISSUER, SECRET, VERIFIER, World
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
 
 
 def at_the_edge(world: World, work: Callable[[httpx.AsyncClient], Awaitable[None]]) -> None:

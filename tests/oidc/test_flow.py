@@ -3,11 +3,12 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from identity.oidc.messages import ErrorPage, NeedLogin, Redirect
-from identity.provider import ACR_CERTIFICATE, ACR_PASSWORD_TOTP
 from joserfc import jwt
 from joserfc.jwk import KeySet
-from world import DEMO, ISSUER, SECRET, World, answer, basic, post
+
+from identity.oidc.messages import ErrorPage, NeedLogin, Redirect
+from identity.provider import ACR_CERTIFICATE, ACR_PASSWORD_TOTP
+from tests.oidc.world import DEMO, ISSUER, SECRET, World, answer, basic, post
 
 
 def id_token_claims(world: World, token: str) -> dict[str, object]:

@@ -6,16 +6,20 @@ import socket
 import ssl
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
-import throwaway_ca
-from browser import Browser, hidden
 from waiting import wait_until
-from world import SECRET
+
+from tests.oidc import throwaway_ca
+from tests.oidc.browser import Browser, hidden
+from tests.oidc.world import SECRET
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 HERE = Path(__file__).parent
 
@@ -32,7 +36,7 @@ def free_ports(count: int) -> list[int]:
 def process(arguments: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
     environment = os.environ | {
         "PYTHONUNBUFFERED": "1",
-        "PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parents[1])]),
+        "PYTHONPATH": str(HERE.parents[1]),
     }
     with log.open("wb") as out:
         started = subprocess.Popen([sys.executable, *arguments], stdout=out, stderr=out, env=environment)
@@ -59,7 +63,7 @@ def test_two_processes_one_login_one_logout_over_real_tls(tmp_path: Path) -> Non
     issuer, demo = f"https://localhost:{sso_port}", f"https://127.0.0.1:{demo_port}"
     secret_file = tmp_path / "client-secret"
     secret_file.write_text(SECRET + "\n")
-    world = [str(HERE / "world.py"), str(tmp_path / "state.db"), issuer, demo, str(certificate), str(key), str(root)]
+    world = ["-m", "tests.oidc.world", str(tmp_path / "state.db"), issuer, demo, str(certificate), str(key), str(root)]
     party = [
         "-m", "secops.demo", "--issuer", issuer, "--client-id", "demo", "--secret-file", str(secret_file),
         "--port", str(demo_port), "--cert", str(certificate), "--key", str(key), "--ca", str(root),

@@ -10,11 +10,13 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
 import httpx
 from fastapi import FastAPI
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
 from identity.oidc import backchannel, clients
 from identity.oidc.issuer import Issuer
 from identity.oidc.messages import HttpRequest, Redirect, Reply
@@ -29,13 +31,13 @@ from identity.provider import (
 )
 from identity.secretbox import AesGcmBox
 from identity.tables import Base as IdentityBase
-from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
-
 from secops import audit
 from secops.api import oidc
 from secops.api import session as cookies
 from secops.db import Base, Database, create_all
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
 
 START = datetime(2026, 11, 24, 2, 0, 0, 500_000, tzinfo=UTC)
 SECRET = "a client secret that is long enough to pass 0123"
@@ -103,7 +105,7 @@ class World:
             OidcSettings(issuer=issuer),
             database,
             AesGcmBox(b"k" * 32, secrets.token_bytes),
-            session=lambda session_id, when: self.identity.session_by_id(session_id, when),
+            session=self.identity.session_by_id,
             audit=audit.record,
         )
         self.issuer.ensure_keys(self.now)
@@ -242,7 +244,7 @@ def open_database(path: Path) -> Database:
 
 
 def serve(arguments: list[str]) -> None:
-    """``python world.py STATE ISSUER DEMO CERT KEY CA``: the world as a process of its own, telling clients of logouts."""
+    """``python -m tests.oidc.world STATE ISSUER DEMO CERT KEY CA``: the world as a process of its own, telling clients of logouts."""
     import ssl  # noqa: PLC0415 - only the process needs it
 
     import uvicorn  # noqa: PLC0415 - likewise

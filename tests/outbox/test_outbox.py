@@ -13,7 +13,7 @@ from secops import audit
 from secops.alert.group import BURIED_RULE, raise_for_buried
 from secops.alert.queries import find
 from secops.db import Database
-from secops.outbox import LEASE, MAX_ATTEMPTS, Buried, OutboxRow, Raised, drain, publish
+from secops.outbox import LEASE, MAX_ATTEMPTS, Buried, OutboxRow, Raised, SessionEnded, drain, publish
 
 NOW = datetime(2026, 11, 24, 8, tzinfo=UTC)
 
@@ -163,6 +163,18 @@ def test_a_message_this_version_cannot_read_is_buried_and_holds_nobody_up(
     _exhaust(db, clock, {Raised: [notes(seen)], Buried: [lambda tx, message, now: buried.append(message)]})
     assert seen == [7]
     assert [message.kind for message in buried] == [kind]
+
+
+def test_a_worker_for_some_kinds_leaves_the_others_but_buries_what_nobody_knows(db: Database, clock: Clock) -> None:
+    put(db, 1)
+    with db.begin() as tx:
+        publish(tx, SessionEnded(session_id="s", account_id="a"), NOW)
+        tx.add(OutboxRow(kind="FromAnotherVersion", body={}, created_at=NOW, due_at=NOW))
+    for _ in range(MAX_ATTEMPTS * 2):
+        drain(db, {}, clock, kinds={Raised})
+        clock.move(minutes=5)
+    known, other, unknown, _ = rows(db)
+    assert (known.done_at is not None, other.attempts, unknown.dead_at is not None) == (True, 0, True)
 
 
 class Killed(BaseException):

@@ -79,7 +79,7 @@ def lived(events: list[TicketEvent], name: str, end: datetime) -> Seen | None:
     stop = _stop(past, name)
     moment = end if stop is None else stop
     priority = next(
-        e.data["priority"] for e in reversed(past) if "priority" in e.data and e.at < moment or e is past[0]
+        e.data["priority"] for e in reversed(past) if ("priority" in e.data and e.at < moment) or e is past[0]
     )
     if stop is None:
         priority = next(e.data["priority"] for e in reversed(past) if "priority" in e.data)

@@ -7,9 +7,10 @@ import sys
 import threading
 from pathlib import Path
 
+from waiting import wait_until
+
 from secops.worker.loop import Stop
 from secops.worker.supervisor import Supervisor
-from waiting import wait_until
 
 CHILD = """
 import os, pathlib, sys

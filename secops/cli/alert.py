@@ -1,0 +1,99 @@
+"""``secops alert``: look at alerts, acknowledge and close them."""
+
+from __future__ import annotations
+
+import getpass
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from secops.alert import queries
+from secops.alert.queries import Disposition
+from secops.cli.context import ConfigOption, JsonOption, StateOption, emit, local, open_from, table
+from secops.records import Alert, AlertStatus, Level
+
+app = typer.Typer(help="告警 / alerts", no_args_is_help=True)
+
+STATUS_ZH = {AlertStatus.OPEN: "未处理", AlertStatus.ACKNOWLEDGED: "已确认", AlertStatus.CLOSED: "已关闭"}
+LEVEL_ZH = {Level.INFORMATIONAL: "提示", Level.LOW: "低", Level.MEDIUM: "中", Level.HIGH: "高", Level.CRITICAL: "严重"}
+
+
+@app.command("list")
+def list_alerts(
+    status: Annotated[AlertStatus | None, typer.Option(help="状态 / status")] = None,
+    level: Annotated[Level | None, typer.Option(help="级别 / level")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=500)] = 50,
+    before: Annotated[int | None, typer.Option(help="此编号之前 / before this id")] = None,
+    state: StateOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """列出告警，新的在前 / List alerts, newest first."""
+    with open_from(state, config) as service, service.database.read() as tx:
+        found = queries.find(tx, status=status, level=level, limit=limit, before=before)
+    rows = [
+        [str(a.id), LEVEL_ZH[a.level], STATUS_ZH[a.status], str(a.count), a.tenant, local(a.last_seen), a.title_zh or a.title]
+        for a in found
+    ]
+    header = ["编号 id", "级别", "状态", "次数", "单位", "最近 last seen", "标题 title"]
+    emit([asdict(a) for a in found], as_json, lambda: table(rows, header))
+
+
+@app.command()
+def show(alert_id: int, state: StateOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """查看一条告警及其历史 / Show one alert and its history."""
+    with open_from(state, config) as service, service.database.read() as tx:
+        alert = queries.get(tx, alert_id)
+        history = queries.history(tx, alert_id)
+    lines = [
+        f"{alert.title_zh or alert.title} / {alert.title}",
+        f"级别 level: {LEVEL_ZH[alert.level]} {alert.level}    状态 status: {STATUS_ZH[alert.status]}    次数 count: {alert.count}",
+        f"首次 first: {local(alert.first_seen)}    最近 last: {local(alert.last_seen)}    规则 rule: {alert.rule_id}",
+        *(f"{name}: {value}" for name, value in alert.group.items()),
+        *(f"{local(line.at)}  {line.kind}  {line.actor}  {line.count or ''}  {line.reason}".rstrip() for line in history),
+    ]
+    emit({**asdict(alert), "history": [asdict(line) for line in history]}, as_json, "\n".join(lines))
+
+
+@app.command()
+def ack(
+    alert_id: int,
+    reason: Annotated[str, typer.Option(help="说明 / note")] = "",
+    state: StateOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """确认告警：有人在处理 / Acknowledge: somebody looks after it."""
+    with open_from(state, config) as service:
+        with service.database.begin() as tx:
+            alert = queries.acknowledge(tx, alert_id, actor=operator_name(), reason=reason, now=service.clock())
+        _done(alert, as_json)
+
+
+@app.command()
+def close(
+    alert_id: int,
+    reason: Annotated[str, typer.Option(help="关闭原因 / why")],
+    disposition: Annotated[Disposition, typer.Option(help="结论 / what it turned out to be")] = Disposition.TRUE_POSITIVE,
+    state: StateOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """关闭告警 / Close an alert."""
+    with open_from(state, config) as service:
+        with service.database.begin() as tx:
+            alert = queries.close(
+                tx, alert_id, actor=operator_name(), reason=reason, disposition=disposition, now=service.clock()
+            )
+        _done(alert, as_json)
+
+
+def operator_name() -> str:
+    """Give how the operator at the machine is named in the audit trail."""
+    return f"cli:{getpass.getuser()}"
+
+
+def _done(alert: Alert, as_json: bool) -> None:
+    data: dict[str, Any] = asdict(alert)
+    emit(data, as_json, f"告警 {alert.id}：{STATUS_ZH[alert.status]} / alert {alert.id}: {alert.status}")
