@@ -52,7 +52,6 @@ class JobsMetrics:
     """What the jobs role counts."""
 
     outbox: Counter
-    probes: Counter
     disk_free: Gauge
 
 
@@ -114,7 +113,6 @@ def jobs(registry: CollectorRegistry) -> JobsMetrics:
     """Make the jobs role's metrics."""
     return JobsMetrics(
         outbox=Counter("secops_outbox_handled_total", "Outbox messages tried", registry=registry),
-        probes=Counter("secops_probe_results_total", "Probe results", ["outcome"], registry=registry),
         disk_free=Gauge(
             "secops_disk_free_bytes", "Free bytes where the state lies", registry=registry, multiprocess_mode="livemin"
         ),
