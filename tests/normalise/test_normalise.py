@@ -291,6 +291,12 @@ def test_local_file_names_its_host_and_path(one: Any) -> None:
 )
 @pytest.mark.parametrize("form", ["syslog", "line", "json"])
 def test_the_largest_hostile_message_takes_bounded_time(raw: bytes, form: str, read: Any) -> None:
+    assert (
+        min(_seconds(read, raw, form) for _ in range(3)) < 1.0
+    )  # the best of three: a collection of garbage is not ours
+
+
+def _seconds(read: Any, raw: bytes, form: str) -> float:
     started = time.process_time()
     assert read(raw, form)
-    assert time.process_time() - started < 1.0
+    return time.process_time() - started

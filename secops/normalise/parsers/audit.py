@@ -35,7 +35,7 @@ def parse(record: Record, line: str, desk: Desk) -> list[Event]:
     event["event.action"] = action
     event["event.category"] = [_CATEGORIES.get(action.partition(".")[0], "configuration")]
     event["event.type"] = ["start"] if event["event.category"] == ["authentication"] else ["change"]
-    event["event.outcome"] = row["outcome"] if row.get("outcome") in {"success", "failure"} else "unknown"
+    event["event.outcome"] = outcome if (outcome := row.get("outcome")) in ("success", "failure") else "unknown"
     event["host.name"] = event["host.name"] or "secops"
     event["original"] = flatten(row)
     for theirs, ours in (("actor", "user.name"), ("target", "user.target.name"), ("reason", "event.reason")):

@@ -18,20 +18,21 @@ _OUTCOMES: Final = {"pass": "success", "fail": "failure", "unknown": "unknown"}
 def parse(record: Record, line: str, desk: Desk) -> list[Event]:
     """Read what a probe saw (``monitors.probe.observe``): subject, check, outcome, times, detail."""
     seen = load(line)
-    if not isinstance(seen, dict) or seen.get("outcome") not in _OUTCOMES:
+    outcome = seen.get("outcome") if isinstance(seen, dict) else None
+    if not isinstance(outcome, str) or outcome not in _OUTCOMES:
         raise UnreadableError("malformed", "no observation")
     event = desk.event(record, line)
     event["event.kind"] = "metric"
     event["event.module"] = "secops"
     event["event.dataset"] = "secops.probe"
     event["event.action"] = f"probe_{text(seen.get('check')) or record.collector}"
-    event["event.outcome"] = _OUTCOMES[seen["outcome"]]
+    event["event.outcome"] = _OUTCOMES[outcome]
     event["event.category"], event["event.type"] = ["host"], ["info"]
     event["host.name"] = event["host.name"] or "secops"
     event["service.name"] = subject = text(seen.get("subject")) or ""
     event["original"] = flatten(seen)
     reason = event["original"].get("detail.reason")
-    event["message"] = f"{seen.get('check')} {subject}: {seen['outcome']}" + (f" ({reason})" if reason else "")
+    event["message"] = f"{seen.get('check')} {subject}: {outcome}" + (f" ({reason})" if reason else "")
     if isinstance(at := seen.get("observed_to"), str):
         desk.stamp(event, iso(at, desk.zone))
     return [event]
