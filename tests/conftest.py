@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -21,12 +22,16 @@ POSTGRES_BINS = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Turn a skip into a failure where everything must run."""
     report = yield
     if report.skipped and not hasattr(report, "wasxfail") and os.environ.get(REQUIRE_ALL):
         report.outcome = "failed"
-        report.longrepr = f"{item.nodeid} was skipped, and {REQUIRE_ALL} forbids that: {call.excinfo and call.excinfo.value}"
+        report.longrepr = (
+            f"{item.nodeid} was skipped, and {REQUIRE_ALL} forbids that: {call.excinfo and call.excinfo.value}"
+        )
     return report
 
 
@@ -57,14 +62,20 @@ def postgres_server() -> Iterator[str]:
         owner = pwd.getpwnam("postgres")
         os.chown(folder, owner.pw_uid, owner.pw_gid)
     data = folder / "data"
-    run = {"check": True, "stdout": subprocess.DEVNULL, "stderr": subprocess.STDOUT, "cwd": folder}
-    subprocess.run([*user, bins / "initdb", "-D", data, "-U", "secops", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8"], **run)
+    run: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.STDOUT, "cwd": folder}
+    subprocess.run(
+        [*user, bins / "initdb", "-D", data, "-U", "secops", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8"],
+        check=True,
+        **run,
+    )
     options = f"-c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off -c max_connections=50"
-    subprocess.run([*user, bins / "pg_ctl", "-D", data, "-o", options, "-l", folder / "log", "-w", "start"], **run)
+    subprocess.run(
+        [*user, bins / "pg_ctl", "-D", data, "-o", options, "-l", folder / "log", "-w", "start"], check=True, **run
+    )
     try:
         yield f"postgresql+psycopg://secops@/postgres?host={folder}"
     finally:
-        subprocess.run([*user, bins / "pg_ctl", "-D", data, "-m", "immediate", "stop"], **run)
+        subprocess.run([*user, bins / "pg_ctl", "-D", data, "-m", "immediate", "stop"], check=True, **run)
         shutil.rmtree(folder, ignore_errors=True)
 
 

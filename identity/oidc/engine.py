@@ -210,6 +210,7 @@ class _Server(AuthorizationServer):  # type: ignore[misc]  # Authlib is untyped
         if "refresh_token" in token:
             # RFC 6749, 6: the new refresh token keeps the scope that was granted, whatever was asked for this time
             self._save("refresh", token["refresh_token"], source, source.scope, lifetimes.refresh_lifetime)
+        self.setting.tx.flush()
 
     def _save(self, kind: str, token: str, source: grants.Grant, scope: str, lifetime: timedelta) -> None:
         now = self.setting.now
@@ -219,7 +220,6 @@ class _Server(AuthorizationServer):  # type: ignore[misc]  # Authlib is untyped
         row.session_expires_at = source.session_expires_at
         row.expires_at = min(now + lifetime, source.session_expires_at)
         self.setting.tx.add(row)
-        self.setting.tx.flush()
 
     def refuse_replay(self, family: str, client: Client, what: str) -> None:
         """Revoke all that came from a code or refresh token that was shown twice (RFC 6749, 4.1.2; RFC 9700, 4.14)."""

@@ -62,7 +62,6 @@ def spend(tx: Session, row: Grant, now: datetime) -> bool:
     identity = row.code_sha256 if isinstance(row, CodeRow) else row.token_sha256
     statement = sa.update(kind).where(key == identity, kind.used_at.is_(None)).values(used_at=now)
     done = tx.execute(statement, execution_options={"synchronize_session": False})
-    tx.refresh(row)
     return bool(done.rowcount == 1)  # type: ignore[attr-defined]  # an UPDATE gives a CursorResult
 
 

@@ -209,5 +209,5 @@ def _host(headers: Headers) -> str:
 
 def _target(scope: Scope) -> str:
     query = scope["query_string"].decode("latin-1")
-    path = scope.get("raw_path", scope["path"].encode()).decode("latin-1")
+    path: str = scope.get("raw_path", scope["path"].encode()).decode("latin-1")
     return "/" + path.lstrip("/") + (f"?{query}" if query else "")

@@ -74,7 +74,9 @@ def _some(test: Test, value: object, event: Mapping[str, Any]) -> bool:
     if isinstance(test, FieldRef):
         holds = relation(test)
         others = [text for each in scalars(event.get(test.other)) if (text := text_of(each)) is not None]
-        return any(holds(text, other) for each in scalars(value) if (text := text_of(each)) is not None for other in others)
+        return any(
+            holds(text, other) for each in scalars(value) if (text := text_of(each)) is not None for other in others
+        )
     check = text_test(test)
     return any(check(text) for each in scalars(value) if (text := text_of(each)) is not None)
 

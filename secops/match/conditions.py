@@ -21,7 +21,7 @@ MAX_LENGTH = 10_000
 MAX_DEPTH = 48
 
 _TOKEN = re.compile(r"\s*(?:(?P<mark>[()|])|(?P<word>[\w*?.-]+))")
-_QUANTIFIERS = {"1": Or, "any": Or, "all": And}
+_QUANTIFIERS: dict[str, type[Or | And]] = {"1": Or, "any": Or, "all": And}
 _RESERVED = frozenset({"and", "or", "not", "of", "them"})
 
 

@@ -44,7 +44,7 @@ class Firing(NamedTuple):
     """A correlation rule became true."""
 
     group: tuple[tuple[str, str], ...]
-    count: int
+    count: int  # type: ignore[assignment]  # nobody calls tuple.count here
     event_ids: tuple[str, ...]
 
 
@@ -172,7 +172,11 @@ def _group_value(value: object) -> str:
     text = text_of(value)
     if text is None:
         text = "" if value is None else orjson.dumps(value, default=str).decode()
-    return text if len(text) <= MAX_VALUE else f"{text[:MAX_VALUE]}…{blake2b(text.encode('utf-8', 'replace'), digest_size=8).hexdigest()}"
+    return (
+        text
+        if len(text) <= MAX_VALUE
+        else f"{text[:MAX_VALUE]}…{blake2b(text.encode('utf-8', 'replace'), digest_size=8).hexdigest()}"
+    )
 
 
 def _digest(key: tuple[str, ...]) -> str:

@@ -31,7 +31,7 @@ class Hit(NamedTuple):
     """A rule holds for an event of the batch."""
 
     rule_id: str
-    index: int  # position in the batch
+    index: int  # type: ignore[assignment]  # position in the batch; nobody calls tuple.index here
     fields: Mapping[str, Any]  # the event's fields that made the rule's positive atoms true, with their values
 
 
@@ -53,8 +53,7 @@ class Engine:
         for index, event in enumerate(events):
             plan = self._plan(event)
             view = view_of(event) if DATASET in event or ORIGINAL in event else event
-            for rule in plan.match(view):
-                hits.append(Hit(rule.id, index, detail(rule, view)))
+            hits.extend(Hit(rule.id, index, detail(rule, view)) for rule in plan.match(view))
         return hits
 
     def prepare(self) -> None:

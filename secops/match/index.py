@@ -55,7 +55,7 @@ class FieldIndex:
                 present.add(rule)
         self._exact = _frozen(exact)
         self._tails = {mark: _frozen(of) for mark, of in tails.items() if of}
-        self._tests = [(text_test(test), tuple(sorted(rules))) for test, rules in tests.items()]  # type: ignore[arg-type]
+        self._tests = [(text_test(test), tuple(sorted(rules))) for test, rules in tests.items()]
         if literals:
             self._literals = databases.literals(list(literals))
             self._of_literal = [tuple(sorted(rules)) for rules in literals.values()]

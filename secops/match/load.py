@@ -85,7 +85,9 @@ def _read_document(file: str, line: int, document: object, reading: _Reading) ->
         rule = read_rule(document, file, line, reading.placeholders)
         if (first := reading.rules.get(rule.id)) is not None:
             place = f"{first.info.source}:{first.line}"
-            raise RuleError(line, f"编号 {rule.id} 已用于 {place}", f"id {rule.id} is already used at {place}")
+            raise RuleError(  # noqa: TRY301 - refused like every other flaw, just below
+                line, f"编号 {rule.id} 已用于 {place}", f"id {rule.id} is already used at {place}"
+            )
         reading.rules[rule.id] = rule
     except RuleError as error:
         reading.refuse(file, rule_id, error)

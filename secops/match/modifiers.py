@@ -362,7 +362,8 @@ class Expand(Modifier):
     def _values(self, item: Item, name: str) -> list[tuple[str, ...]]:
         if not item.placeholders.get(name):
             raise item.error(
-                f"占位符 %{name}% 没有取值，请在设置中给出", f"placeholder %{name}% has no values: set them in the settings"
+                f"占位符 %{name}% 没有取值，请在设置中给出",
+                f"placeholder %{name}% has no values: set them in the settings",
             )
         return [(text,) for text in item.placeholders[name]]
 

@@ -58,7 +58,9 @@ class Plan:
         keywords = by_field.pop(None, None)
         self._fields = [
             (field, index.cache, index.lookup)
-            for field, index in ((name, FieldIndex(tests, databases, cached=cached)) for name, tests in by_field.items())
+            for field, index in (
+                (name, FieldIndex(tests, databases, cached=cached)) for name, tests in by_field.items()
+            )
         ]
         self._keywords = FieldIndex(keywords, databases, cached=cached) if keywords else None
 

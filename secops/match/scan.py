@@ -83,20 +83,20 @@ class Databases:
 
     def __init__(self, directory: Path | None = None, *, vector: bool = True) -> None:
         self._directory = directory
-        self._hyperscan = _hyperscan() if vector else None
+        self._module = _hyperscan() if vector else None
 
     def literals(self, literals: Sequence[str]) -> Scanner:
         """A scanner of substrings."""
         if len(literals) <= FEW:
             return FewLiterals(literals)
-        if self._hyperscan is None:
+        if self._module is None:
             return Re2Set([re2.escape(literal) for literal in literals])
         expressions = [_escape(literal.encode("utf-8", "replace")) for literal in literals]
         return Vector(self._database(expressions, [self._hyperscan.HS_FLAG_SINGLEMATCH] * len(expressions)))
 
     def regexes(self, regexes: Sequence[tuple[str, str]]) -> tuple[Scanner, tuple[int, ...]]:
         """A scanner of (pattern, flags), and the positions it cannot look for, which are always candidates."""
-        if self._hyperscan is None:
+        if self._module is None:
             return FewLiterals(()), tuple(range(len(regexes)))
         flags = [self._flags(letters) for _, letters in regexes]
         encoded = [pattern.encode("utf-8", "replace") for pattern, _ in regexes]
@@ -106,6 +106,10 @@ class Databases:
             return FewLiterals(()), hard
         database = self._database([encoded[at] for at in kept], [flags[at] for at in kept], kept)
         return Vector(database), hard
+
+    @property
+    def _hyperscan(self) -> Any:  # noqa: ANN401 - a module without types
+        return self._module
 
     def _flags(self, letters: str) -> int:
         hyperscan = self._hyperscan

@@ -49,7 +49,7 @@ def read_condition(block: Block, selections: Mapping[str, Expression]) -> Expres
     texts = condition if isinstance(condition, list) else [condition]
     if not texts or not all(isinstance(text, str) and text.strip() for text in texts):
         raise RuleError(line, "缺少 condition", "condition is missing or not text")
-    return any_of(parse_condition(text, selections, line) for text in texts)
+    return any_of(parse_condition(str(text), selections, line) for text in texts)
 
 
 def _selection(body: object, line: int, placeholders: Mapping[str, tuple[str, ...]]) -> Expression:

@@ -35,7 +35,9 @@ _FREQUENT: Final[Mapping[str, float]] = {
     **dict.fromkeys((".exe", "\\", "c:\\", "windows", "c:\\windows\\", "\\windows\\", "system32", "\\system32\\"), 0.8),
     **dict.fromkeys(("c:\\windows\\system32\\", "\\windows\\system32\\", "hklm\\", "\\microsoft\\", "software\\"), 0.5),
     **dict.fromkeys((".dll", "http", "https", "://", "microsoft", "\\currentversion\\", "\\software\\"), 0.4),
-    **dict.fromkeys(("\\svchost.exe", "system", "true", "false", "high", "medium", "\\services\\", "c:\\users\\"), 0.25),
+    **dict.fromkeys(
+        ("\\svchost.exe", "system", "true", "false", "high", "medium", "\\services\\", "c:\\users\\"), 0.25
+    ),
     **dict.fromkeys(("\\powershell.exe", "\\cmd.exe", "\\lsass.exe", "\\explorer.exe", "powershell", "-"), 0.1),
     **dict.fromkeys(("\\pwsh.exe", "\\rundll32.exe", "\\reg.exe", "\\wscript.exe", "\\net.exe", "\\sc.exe"), 0.03),
 }
@@ -78,7 +80,7 @@ def _share(atom: Atom) -> float:
         share = _pattern_share(test)
         return min(1.0, share * 5) if atom.field is None else share
     if isinstance(test, Regex):
-        return 0.06 + 2.0 / (2 + len(test.pattern)) ** 1.2
+        return 0.06 + 2.0 / float((2 + len(test.pattern)) ** 1.2)
     return _MATCHED_COST if isinstance(test, (Cidr, Compare)) else PRESENCE_COST
 
 

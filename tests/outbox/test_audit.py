@@ -63,10 +63,8 @@ def test_rows_refuse_to_be_changed_or_deleted(db: Database, statement: str) -> N
 
 
 def test_a_table_cannot_be_emptied_behind_the_triggers_back(db: Database) -> None:
-    if db.engine.dialect.name == "sqlite":
-        statement = "DELETE FROM audit WHERE 1"  # SQLite's truncate optimisation must not skip the trigger
-    else:
-        statement = "TRUNCATE audit"
+    # SQLite's truncate optimisation must not skip the trigger
+    statement = "DELETE FROM audit WHERE 1" if db.engine.dialect.name == "sqlite" else "TRUNCATE audit"
     write(db)
     with pytest.raises(sa.exc.DBAPIError, match="append-only"), db.begin() as tx:
         tx.execute(sa.text(statement))

@@ -160,7 +160,7 @@ def test_a_message_this_version_cannot_read_is_buried_and_holds_nobody_up(
     put(db, 7)
     seen: list[int] = []
     buried: list[Buried] = []
-    _exhaust(db, clock, {Raised: [notes(seen)], Buried: [lambda tx, message, now: buried.append(message)]})
+    _exhaust(db, clock, {Raised: [notes(seen)], Buried: [lambda _tx, message, _now: buried.append(message)]})
     assert seen == [7]
     assert [message.kind for message in buried] == [kind]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 from hypothesis import given, settings
@@ -163,7 +164,7 @@ def test_every_minute_is_counted_or_left_out_exactly_once(story: tuple[list[Tick
         edges = [(stretch.start, stretch.end) for stretch in target.working]
         whole = (target.stopped_at or now) - target.started_at
         assert sum((end - start for start, end in edges), timedelta(0)) == max(whole, timedelta(0))
-        assert all(one[1] == two[0] for one, two in zip(edges, edges[1:], strict=False))
+        assert all(one[1] == two[0] for one, two in pairwise(edges))
         assert sum((stretch.counted for stretch in target.working), timedelta(0)) == target.elapsed
 
 

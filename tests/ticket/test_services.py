@@ -79,7 +79,7 @@ def test_a_later_path_defines_a_service_anew_and_the_same_path_may_not(tmp_path:
     (tmp_path / "a" / "x.yaml").write_text(TABLES + SERVICE, encoding="utf-8")
     (tmp_path / "b" / "x.yaml").write_text(SERVICE.replace("en: One", "en: Two"), encoding="utf-8")
     assert load_catalogue([tmp_path / "a", tmp_path / "b"]).get("one").en == "Two"
-    with pytest.raises(UserError, match="defined in .* already"):
+    with pytest.raises(UserError, match=r"defined in .* already"):
         load_catalogue([tmp_path])
 
 
