@@ -26,7 +26,7 @@ from secops.ticket import desk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from datetime import datetime
+    from datetime import datetime, tzinfo
 
     from sqlalchemy.orm import Session
 
@@ -46,15 +46,15 @@ WINDOW_EVENTS = 100_000
 WINDOW_ALERTS = 1000
 
 
-def ingest(records: Sequence[Record], log: Log) -> tuple[int, int]:
+def ingest(records: Sequence[Record], log: Log, zone: tzinfo) -> tuple[int, int]:
     """Collect -> normalise -> store: durable when it returns.
 
-    Gives how many events were stored and how many of them are quarantined messages.
+    ``zone`` is that of times that name none. Gives how many events were stored and how many of them are quarantined.
 
     Raises:
         LogFull: nothing was stored.
     """
-    events = normalise(records)
+    events = normalise(records, zone=zone)
     batches: dict[int, list[Event]] = defaultdict(list)
     quarantined = 0
     for event in events:

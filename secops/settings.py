@@ -67,6 +67,9 @@ class Ingest(Section):
         default_factory=dict,
         description="collectors by name, each with `kind` and that kind's own settings; they stand beside the defaults",
     )
+    timezone: str = Field(
+        "", description="zone of times that name none (BSD syslog, log files); empty: this machine's own"
+    )
     defaults: bool = Field(True, description="syslog on loopback, HTTP push, this machine's journal and log files")
     syslog_port: Port = Field(
         5514, ge=0, le=65535, description="UDP and TCP port of the default syslog collector (loopback)"

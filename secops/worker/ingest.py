@@ -6,6 +6,7 @@ import asyncio
 import signal
 import time
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 from prometheus_client import CollectorRegistry
 
@@ -20,6 +21,7 @@ from secops.worker.probing import probe_forever
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping, Sequence
+    from datetime import tzinfo
 
     from monitors.record import Record
     from secops.wiring import Service
@@ -40,6 +42,7 @@ class IngestRole:
         self.metrics = metrics.ingest(CollectorRegistry())
         self.counters = collecting.Counters()
         self.tokens: Mapping[str, str] = {}
+        self.zone = _zone(service)
         settings = service.settings.ingest
         self.batcher = Batcher(self._write, batch_events=settings.batch_events, queue_events=settings.queue_events)
         self.collectors: dict[str, collecting.Collector] = {}
@@ -48,7 +51,7 @@ class IngestRole:
 
     def _write(self, records: Sequence[Record]) -> None:
         started = time.perf_counter()
-        stored, quarantined = pipeline.ingest(records, self.log)
+        stored, quarantined = pipeline.ingest(records, self.log, self.zone)
         self.metrics.batch_seconds.observe(time.perf_counter() - started)
         self.metrics.stored.inc(stored)
         self.metrics.quarantined.inc(quarantined)
@@ -173,6 +176,13 @@ class IngestRole:
             },
             "errors": dict(self.errors),
         }
+
+
+def _zone(service: Service) -> tzinfo:
+    """Give the zone of times that name none."""
+    name = service.settings.ingest.timezone
+    own = service.clock().astimezone().tzinfo
+    return ZoneInfo(name) if name or own is None else own
 
 
 def run(service: Service) -> None:

@@ -109,4 +109,3 @@ def _close_stdin(process: subprocess.Popen[bytes]) -> None:
 
 def _ending(code: int) -> str:
     return signal.Signals(-code).name if code < 0 else f"exit {code}"
-
