@@ -33,7 +33,15 @@ def list_alerts(
     with open_from(state, config) as service, service.database.read() as tx:
         found = queries.find(tx, status=status, level=level, limit=limit, before=before)
     rows = [
-        [str(a.id), LEVEL_ZH[a.level], STATUS_ZH[a.status], str(a.count), a.tenant, local(a.last_seen), a.title_zh or a.title]
+        [
+            str(a.id),
+            LEVEL_ZH[a.level],
+            STATUS_ZH[a.status],
+            str(a.count),
+            a.tenant,
+            local(a.last_seen),
+            a.title_zh or a.title,
+        ]
         for a in found
     ]
     header = ["编号 id", "级别", "状态", "次数", "单位", "最近 last seen", "标题 title"]
@@ -51,7 +59,10 @@ def show(alert_id: int, state: StateOption = None, config: ConfigOption = None, 
         f"级别 level: {LEVEL_ZH[alert.level]} {alert.level}    状态 status: {STATUS_ZH[alert.status]}    次数 count: {alert.count}",
         f"首次 first: {local(alert.first_seen)}    最近 last: {local(alert.last_seen)}    规则 rule: {alert.rule_id}",
         *(f"{name}: {value}" for name, value in alert.group.items()),
-        *(f"{local(line.at)}  {line.kind}  {line.actor}  {line.count or ''}  {line.reason}".rstrip() for line in history),
+        *(
+            f"{local(line.at)}  {line.kind}  {line.actor}  {line.count or ''}  {line.reason}".rstrip()
+            for line in history
+        ),
     ]
     emit({**asdict(alert), "history": [asdict(line) for line in history]}, as_json, "\n".join(lines))
 
@@ -75,7 +86,9 @@ def ack(
 def close(
     alert_id: int,
     reason: Annotated[str, typer.Option(help="关闭原因 / why")],
-    disposition: Annotated[Disposition, typer.Option(help="结论 / what it turned out to be")] = Disposition.TRUE_POSITIVE,
+    disposition: Annotated[
+        Disposition, typer.Option(help="结论 / what it turned out to be")
+    ] = Disposition.TRUE_POSITIVE,
     state: StateOption = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,

@@ -15,13 +15,20 @@ NAMES = ", ".join(BENCHES)
 
 
 def bench(
-    names: Annotated[list[str], typer.Argument(help=f"测什么 / what to measure: {NAMES}, all")], as_json: JsonOption = False
+    names: Annotated[list[str], typer.Argument(help=f"测什么 / what to measure: {NAMES}, all")],
+    as_json: JsonOption = False,
 ) -> None:
     """在本机测量性能 / Measure on this machine; each bench uses throw-away state."""
     wanted = list(BENCHES) if "all" in names else names
     for name in wanted:
         if name not in BENCHES:
-            fail(UserError("bench.unknown", f"没有测量项 {name!r}；可选：{NAMES}, all", f"no bench {name!r}; there are {NAMES}, all"))
+            fail(
+                UserError(
+                    "bench.unknown",
+                    f"没有测量项 {name!r}；可选：{NAMES}, all",
+                    f"no bench {name!r}; there are {NAMES}, all",
+                )
+            )
     reports = []
     for name in wanted:
         if sys.stderr.isatty():

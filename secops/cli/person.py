@@ -64,7 +64,10 @@ def list_people(
     """列出人员 / List people."""
     with open_from(state, config) as service:
         people = service.identity.people(actor=operator(), search=search, limit=limit, after=after)
-    rows = [[p.username, p.display_name, p.organization_id, "、".join(r.zh for r in sorted(p.roles)), p.status] for p in people]
+    rows = [
+        [p.username, p.display_name, p.organization_id, "、".join(r.zh for r in sorted(p.roles)), p.status]
+        for p in people
+    ]
     header = ["登录名 user", "姓名 name", "单位 org", "角色 roles", "状态 status"]
     emit([_plain(p) for p in people], as_json, lambda: table(rows, header))
 
@@ -103,7 +106,9 @@ def enable(username: str, state: StateOption = None, config: ConfigOption = None
 
 @app.command()
 def organization(
-    organization_id: Annotated[str, typer.Argument(help="编号，小写字母、数字、连字符 / id: lower-case letters, digits, hyphens")],
+    organization_id: Annotated[
+        str, typer.Argument(help="编号，小写字母、数字、连字符 / id: lower-case letters, digits, hyphens")
+    ],
     name_zh: Annotated[str, typer.Option("--zh", help="中文名称 / Chinese name")],
     name_en: Annotated[str, typer.Option("--en", help="英文名称 / English name")],
     kind: Annotated[OrganizationKind, typer.Option(help="类别 / kind")],
@@ -115,7 +120,13 @@ def organization(
     """新增单位 / Add an organisation."""
     with open_from(state, config) as service:
         made = service.identity.add_organization(
-            id=organization_id, name_zh=name_zh, name_en=name_en, parent_id=parent, kind=kind, actor=operator(), now=service.clock()
+            id=organization_id,
+            name_zh=name_zh,
+            name_en=name_en,
+            parent_id=parent,
+            kind=kind,
+            actor=operator(),
+            now=service.clock(),
         )
         emit({"id": made.id, "path": list(made.path)}, as_json, " / ".join(made.path))
 

@@ -46,7 +46,10 @@ def run_examples(ruleset: RuleSet) -> list[Failure]:
     by_id = {rule.id: rule for rule in ruleset.rules}
     for rule in ruleset.rules:
         detector_rules = _needed(rule, by_id)
-        for name, samples, wanted in (("match", rule.examples.match, True), ("no_match", rule.examples.no_match, False)):
+        for name, samples, wanted in (
+            ("match", rule.examples.match, True),
+            ("no_match", rule.examples.no_match, False),
+        ):
             for number, sample in enumerate(samples):
                 reason = _run(rule, detector_rules, sample, wanted=wanted)
                 if reason:

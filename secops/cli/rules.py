@@ -42,7 +42,9 @@ def check(folders: _Folders = None, as_json: JsonOption = False) -> None:
         for each in found.refused
     ]
     lines = [f"{each.file}:{each.line}: {each.zh} / {each.en}" for each in found.refused]
-    lines.append(f"{len(found.rules)} 条可运行，{len(refused)} 条被拒绝 / {len(found.rules)} run, {len(refused)} refused")
+    lines.append(
+        f"{len(found.rules)} 条可运行，{len(refused)} 条被拒绝 / {len(found.rules)} run, {len(refused)} refused"
+    )
     emit({"rules": len(found.rules), "files": found.files, "refused": refused}, as_json, "\n".join(lines))
     if refused:
         raise typer.Exit(NO)
@@ -74,7 +76,9 @@ def list_rules(folders: _Folders = None, as_json: JsonOption = False) -> None:
     """列出规则 / List the rules."""
     found = load_rules(_paths(folders))
     rows = [_row(rule) for rule in found.rules]
-    emit(rows, as_json, "\n".join(f"{row['id']}  {row['level']:<13}  {row['title_zh'] or row['title']}" for row in rows))
+    emit(
+        rows, as_json, "\n".join(f"{row['id']}  {row['level']:<13}  {row['title_zh'] or row['title']}" for row in rows)
+    )
 
 
 def _row(rule: Rule) -> dict[str, Any]:

@@ -91,7 +91,8 @@ def act(
     ticket_id: int,
     action: Annotated[str, typer.Argument(help=f"操作 / action: {', '.join(ACTIONS)}")],
     field: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="操作的数据，可多次 / data of the action, repeatable")
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="操作的数据，可多次 / data of the action, repeatable"),
     ] = None,
     state: StateOption = None,
     config: ConfigOption = None,
@@ -130,7 +131,9 @@ def _lines(ticket: Ticket, clock: Clock) -> list[str]:
         [t.zh, t.en, TARGET_ZH.get(t.state, str(t.state)), f"{t.percent:.0f} %", local(t.due_at), _left(t)]
         for t in (*clock.targets, *clock.superseded)
     ]
-    happened = [f"{local(event.at)}  {event.kind}  {event.actor}  {dict(event.data) or ''}".rstrip() for event in ticket.events]
+    happened = [
+        f"{local(event.at)}  {event.kind}  {event.actor}  {dict(event.data) or ''}".rstrip() for event in ticket.events
+    ]
     return [
         table([_row(ticket)], header),
         "",

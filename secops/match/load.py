@@ -140,8 +140,12 @@ def _info(document: Block, file: str) -> RuleInfo:
     if not title:
         raise RuleError(document.at("title"), "缺少 title", "title is missing")
     alert = document.get("alert", Block())
-    if not isinstance(alert, Block) or set(alert) - {"window", "group_by"}:
-        raise RuleError(document.at("alert"), "alert 只能有 window 和 group_by", "alert takes window and group_by only")
+    if not isinstance(alert, Block) or set(alert) - {"window", "group_by", "raise"}:
+        raise RuleError(
+            document.at("alert"), "alert 只能有 window、group_by 和 raise", "alert takes window, group_by and raise only"
+        )
+    if not isinstance(raises := alert.get("raise", True), bool):
+        raise RuleError(alert.at("raise"), "raise 只能是 true 或 false", "raise is true or false")
     info = RuleInfo(
         id=identity,
         title=title,
@@ -154,6 +158,7 @@ def _info(document: Block, file: str) -> RuleInfo:
         runbook=_text(document, "runbook"),
         service=_text(document, "service"),
         group_by=read_texts(alert.get("group_by"), alert.at("group_by")),
+        alert=raises,
         source=file,
     )
     window = alert.get("window")
