@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import statistics
 import time
+from functools import partial
 from typing import Final
 
 import sqlalchemy as sa
@@ -29,9 +30,9 @@ def measure() -> list[Figure]:
             for number in range(ROUNDS):
                 _five_failures(started.ports["syslog"], f"203.0.113.{number + 1}")
                 sent = time.monotonic()
-                wait_for(lambda number=number: _count(database, AlertRow) > number)
+                wait_for(partial(_more, database, AlertRow, number))
                 alerts.append(time.monotonic() - sent)
-                wait_for(lambda number=number: _count(database, TicketRow) > number)
+                wait_for(partial(_more, database, TicketRow, number))
                 tickets.append(time.monotonic() - sent)
         finally:
             database.close()
@@ -49,6 +50,6 @@ def _five_failures(port: int, ip: str) -> None:
             sender.sendto(line.encode(), ("127.0.0.1", port))
 
 
-def _count(database: Database, table: type[AlertRow | TicketRow]) -> int:
+def _more(database: Database, table: type[AlertRow | TicketRow], number: int) -> bool:
     with database.read() as tx:
-        return tx.scalar(sa.select(sa.func.count()).select_from(table)) or 0
+        return (tx.scalar(sa.select(sa.func.count()).select_from(table)) or 0) > number

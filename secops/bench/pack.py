@@ -35,9 +35,9 @@ def measure() -> list[Figure]:
                 roots=[root],
             )
         with stopwatch() as verifying:
-            report = verify.verify(out, [root])
+            report = verify.verify(str(out), [root])
         if report.code != 0:
-            raise RuntimeError(verify.show(report))
+            raise RuntimeError(str(report.findings))
     return [
         Figure(name="pack build, 10,000 files, 24 MB", value=building.wall, unit="s", higher_is_better=False),
         Figure(name="pack verify", value=verifying.wall, unit="s", higher_is_better=False),
