@@ -95,11 +95,17 @@ class World:
     """Everything; ``now`` moves only when a test moves it."""
 
     def __init__(
-        self, database: Database, *, issuer: str = ISSUER, demo: str = DEMO, now: datetime | None = START
+        self,
+        database: Database,
+        *,
+        issuer: str = ISSUER,
+        demo: str = DEMO,
+        now: datetime | None = START,
+        provider: Any = None,
     ) -> None:
         self.database = database
         self._now = now
-        self.identity = People(self)
+        self.identity: Any = provider or People(self)
         self.notes: list[tuple[str, str]] = []
         self.issuer = Issuer(
             OidcSettings(issuer=issuer),
