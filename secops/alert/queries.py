@@ -208,9 +208,7 @@ def _row(tx: Session, alert_id: int, tenants: frozenset[str] | None, *, lock: bo
     return row
 
 
-def _note(
-    tx: Session, row: AlertRow, kind: str, *, actor: str, reason: str, now: datetime, source_ip: str
-) -> None:
+def _note(tx: Session, row: AlertRow, kind: str, *, actor: str, reason: str, now: datetime, source_ip: str) -> None:
     data = {"disposition": row.disposition} if kind == "closed" else {}
     tx.add(AlertEventRow(alert_id=row.id, at=now, kind=kind, actor=actor[:200], reason=_clean(reason), data=data))
     audit.record(

@@ -21,7 +21,9 @@ def alerts(
     level: Level | None = None,
     rule_id: Annotated[str, Query(max_length=200)] = "",
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
-    before: Annotated[int | None, Query(ge=1, le=_MOST_ID, description="id of the last alert of the page before")] = None,
+    before: Annotated[
+        int | None, Query(ge=1, le=_MOST_ID, description="id of the last alert of the page before")
+    ] = None,
 ) -> dict[str, Any]:
     """List alerts, newest first."""
     with caller.service.database.read() as tx:

@@ -121,7 +121,9 @@ class HostCheck:
         if host not in self.edge.hosts:
             answer = PlainTextResponse("421 此主机名不属于本服务 Unknown host name\n", 421)
         elif host != self.edge.host and not scope["path"].startswith(("/pki/", "/healthz")):
-            answer = RedirectResponse(self.edge.origin + _target(scope), 308 if scope["method"] in {"GET", "HEAD"} else 303)
+            answer = RedirectResponse(
+                self.edge.origin + _target(scope), 308 if scope["method"] in {"GET", "HEAD"} else 303
+            )
         await (answer or self.app)(scope, receive, send)
 
 

@@ -56,7 +56,10 @@ class NotFound(Refusal):
 
     def __init__(self) -> None:
         super().__init__(
-            404, "page.missing", "没有这个页面或对象，或者您无权查看。", "There is no such page or object, or it is not yours to see."
+            404,
+            "page.missing",
+            "没有这个页面或对象，或者您无权查看。",
+            "There is no such page or object, or it is not yours to see.",
         )
 
 
@@ -90,12 +93,16 @@ def problem_of(error: BaseException, reference: str) -> Problem:
     """Say what ``error`` means for the visitor; what we do not know is a 500 without details."""
     match error:
         case Refusal():
-            return Problem(status=error.status, code=error.code, zh=error.zh, en=error.en, retry_after=error.retry_after)
+            return Problem(
+                status=error.status, code=error.code, zh=error.zh, en=error.en, retry_after=error.retry_after
+            )
         case HTTPException(status_code=404):
             return problem_of(NotFound(), reference)
         case HTTPException():
             phrase = HTTPStatus(error.status_code).phrase
-            return Problem(status=error.status_code, code=f"http.{error.status_code}", zh=f"请求无法处理：{phrase}", en=phrase)
+            return Problem(
+                status=error.status_code, code=f"http.{error.status_code}", zh=f"请求无法处理：{phrase}", en=phrase
+            )
         case RequestValidationError():
             return _invalid(error)
         case _ if _for_people(error):
@@ -141,4 +148,6 @@ def _status(code: str) -> int:
 
 def _invalid(error: RequestValidationError) -> Problem:
     places = "; ".join(f"{'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in error.errors()[:5])
-    return Problem(status=400, code="request.invalid", zh=f"请求参数有误：{places}", en=f"The request is wrong: {places}")
+    return Problem(
+        status=400, code="request.invalid", zh=f"请求参数有误：{places}", en=f"The request is wrong: {places}"
+    )

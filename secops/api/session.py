@@ -75,7 +75,9 @@ def check_form(request: Request, sent: str, own_origin: str) -> None:
         Refusal: another site sent it, or its token is not the visitor's (often: the page was open too long).
     """
     if not _from_own_page(request, own_origin):
-        raise Refusal(403, "form.origin", "请求来自其他站点，已拒绝。", "The form came from another site and was refused.")
+        raise Refusal(
+            403, "form.origin", "请求来自其他站点，已拒绝。", "The form came from another site and was refused."
+        )
     secret = token_of(request) or request.cookies.get(FORM_COOKIE, "")
     if not secret or not hmac.compare_digest(form_token(secret).encode(), sent.encode()):
         raise Refusal(
@@ -101,7 +103,7 @@ def safe_next(text: str) -> str:
     """
     if len(text) > _LONGEST_NEXT or not text.startswith("/") or text.startswith("//"):
         return "/"
-    if "\\" in text or any(ord(character) < 0x21 or ord(character) == 0x7F for character in text):
+    if "\\" in text or not all(character.isprintable() and character != " " for character in text):
         return "/"
     parts = urlsplit(text)
     return "/" if parts.scheme or parts.netloc else text

@@ -24,7 +24,9 @@ def tickets(
     state: TicketState | None = None,
     service: Annotated[str, Query(max_length=100)] = "",
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    before: Annotated[int | None, Query(ge=1, le=_MOST_ID, description="id of the last ticket of the page before")] = None,
+    before: Annotated[
+        int | None, Query(ge=1, le=_MOST_ID, description="id of the last ticket of the page before")
+    ] = None,
 ) -> dict[str, Any]:
     """List tickets, newest first; a contractor's are those assigned to him."""
     contractor = Role.CONTRACTOR in caller.principal.roles
@@ -45,9 +47,7 @@ def ticket(ticket_id: int, caller: Annotated[Caller, require(Permission.TICKETS_
     """Give one ticket with its clock."""
     contractor = Role.CONTRACTOR in caller.principal.roles
     with caller.service.database.read() as tx:
-        found = desk.get(
-            tx, min(max(ticket_id, 0), _MOST_ID), tenants=None if contractor else caller.visible_tenants()
-        )
+        found = desk.get(tx, min(max(ticket_id, 0), _MOST_ID), tenants=None if contractor else caller.visible_tenants())
     if contractor and found.assignee != caller.principal.organization_id:
         raise NotFound
     return _shown(caller, found)

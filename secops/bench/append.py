@@ -52,7 +52,13 @@ def measure() -> list[Figure]:
         size = sum(path.stat().st_size for path in Path(folder).rglob("*.log"))
         log.close()
     return [
-        Figure(name="durable append", value=EVENTS / writing.wall, unit="events/s", bar=BAR, note=f"cpu {writing.cpu:.2f} s, wall {writing.wall:.2f} s"),
+        Figure(
+            name="durable append",
+            value=EVENTS / writing.wall,
+            unit="events/s",
+            bar=BAR,
+            note=f"cpu {writing.cpu:.2f} s, wall {writing.wall:.2f} s",
+        ),
         Figure(name="read back", value=EVENTS / reading.wall, unit="events/s"),
         Figure(name="bytes on disk per event", value=size / EVENTS, unit="bytes", higher_is_better=False),
     ]

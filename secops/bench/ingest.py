@@ -30,7 +30,13 @@ def measure() -> list[Figure]:
             log.close()
     return [
         Figure(name="TCP syslog to durable", value=MESSAGES / stored, unit="events/s", bar=BAR),
-        Figure(name="TCP syslog to durable and indexed", value=MESSAGES / indexed, unit="events/s", bar=BAR, note=f"{MESSAGES:,} messages, sender on the same cores"),
+        Figure(
+            name="TCP syslog to durable and indexed",
+            value=MESSAGES / indexed,
+            unit="events/s",
+            bar=BAR,
+            note=f"{MESSAGES:,} messages, sender on the same cores",
+        ),
     ]
 
 

@@ -18,7 +18,11 @@ PEOPLE: Final = 60
 LOOKUPS: Final = 3000
 PASSWORD: Final = "correct-horse-battery-Staple-9"  # noqa: S105 - of people who exist for a second
 OPERATOR: Final = Principal(
-    account_id="bench", username="bench", organization_id=CITY, organization_path=(CITY,), roles=frozenset({Role.SYSTEM_ADMIN})
+    account_id="bench",
+    username="bench",
+    organization_id=CITY,
+    organization_path=(CITY,),
+    roles=frozenset({Role.SYSTEM_ADMIN}),
 )
 
 
@@ -32,7 +36,9 @@ def measure() -> list[Figure]:
         with stopwatch() as logins:
             for username, secret in people:
                 code = pyotp.TOTP(secret).at(later)
-                login = service.identity.login_password(username, PASSWORD, code, source_ip="10.1.2.3", device="", now=later)
+                login = service.identity.login_password(
+                    username, PASSWORD, code, source_ip="10.1.2.3", device="", now=later
+                )
                 if login.session is None:
                     raise RuntimeError(login.reason_en)
                 tokens.append(login.session.token)
@@ -40,7 +46,13 @@ def measure() -> list[Figure]:
             for number in range(LOOKUPS):
                 service.identity.session(tokens[number % PEOPLE], later)
     return [
-        Figure(name="password logins", value=PEOPLE / logins.wall, unit="logins/s", bar=30, note="argon2id m=19 MiB t=2 p=1; a later part's bar"),
+        Figure(
+            name="password logins",
+            value=PEOPLE / logins.wall,
+            unit="logins/s",
+            bar=30,
+            note="argon2id m=19 MiB t=2 p=1; a later part's bar",
+        ),
         Figure(name="session look-ups", value=LOOKUPS / lookups.wall, unit="look-ups/s"),
     ]
 
@@ -48,10 +60,20 @@ def measure() -> list[Figure]:
 def _person(service: Service, number: int) -> tuple[str, str]:
     now, secret = service.clock(), pyotp.random_base32()
     account = service.identity.add_person(
-        username=f"person{number}", display_name=f"Person {number}", organization_id=CITY, roles=[Role.CIVIL_SERVANT], actor=OPERATOR, now=now
+        username=f"person{number}",
+        display_name=f"Person {number}",
+        organization_id=CITY,
+        roles=[Role.CIVIL_SERVANT],
+        actor=OPERATOR,
+        now=now,
     )
     token = service.identity.invitation(account.id, actor=OPERATOR, now=now)
     service.identity.complete_invitation(
-        token, password=PASSWORD, totp_secret=secret, totp_code=pyotp.TOTP(secret).at(now), source_ip="10.1.2.3", now=now
+        token,
+        password=PASSWORD,
+        totp_secret=secret,
+        totp_code=pyotp.TOTP(secret).at(now),
+        source_ip="10.1.2.3",
+        now=now,
     )
     return account.username, secret

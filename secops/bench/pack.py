@@ -19,7 +19,12 @@ def measure() -> list[Figure]:
     with installation() as service:
         now = service.clock()
         exhibits = [
-            Exhibit(tenant="city", path=f"events/{n:05d}.json", media_type="application/json", content=(b'{"n":%d}' % n).ljust(SIZE))
+            Exhibit(
+                tenant="city",
+                path=f"events/{n:05d}.json",
+                media_type="application/json",
+                content=(b'{"n":%d}' % n).ljust(SIZE),
+            )
             for n in range(NUMBER)
         ]
         out = service.evidence_dir / "bench.zip"

@@ -73,9 +73,28 @@ def measure() -> list[Figure]:
         index.close()
         log.close()
     return [
-        Figure(name="index", value=EVENTS / indexing.cpu, unit="events/CPU-s", bar=25_000, note=f"wall {indexing.wall:.1f} s"),
-        Figure(name="term search, 50 hits, median", value=statistics.median(times), unit="ms", bar=50, higher_is_better=False),
-        Figure(name="term search, 50 hits, slowest", value=max(times), unit="ms", bar=50, higher_is_better=False, note=f"{len(TERMS)} queries, 5 times"),
+        Figure(
+            name="index",
+            value=EVENTS / indexing.cpu,
+            unit="events/CPU-s",
+            bar=25_000,
+            note=f"wall {indexing.wall:.1f} s",
+        ),
+        Figure(
+            name="term search, 50 hits, median",
+            value=statistics.median(times),
+            unit="ms",
+            bar=50,
+            higher_is_better=False,
+        ),
+        Figure(
+            name="term search, 50 hits, slowest",
+            value=max(times),
+            unit="ms",
+            bar=50,
+            higher_is_better=False,
+            note=f"{len(TERMS)} queries, 5 times",
+        ),
         Figure(name="term search, index opened anew", value=max(first), unit="ms", higher_is_better=False),
         Figure(name="index bytes per event", value=size / EVENTS, unit="bytes", higher_is_better=False),
     ]

@@ -49,7 +49,9 @@ def detail(visit: Visit) -> Response:
     rule = visit.service.rules.infos().get(alert.rule_id)
     events = _events(visit, alert) if visit.can(Permission.EVENTS_READ) else []
     triage = visit.can(Permission.ALERTS_TRIAGE, visit.tenant(alert.tenant))
-    return visit.page("alert.html", alert=alert, history=history, ticket=ticket, rule=rule, events=events, triage=triage)
+    return visit.page(
+        "alert.html", alert=alert, history=history, ticket=ticket, rule=rule, events=events, triage=triage
+    )
 
 
 def acknowledge(visit: Visit) -> Response:

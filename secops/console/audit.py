@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from identity.principal import Permission
 from secops import audit
 from secops.audit import AuditRow
-from secops.console.visit import Page, Routes
+from secops.console.visit import MAX_DIGITS, Page, Routes
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -27,7 +27,7 @@ def listing(visit: Visit) -> Response:
         query = query.where(AuditRow.actor == actor)
     if action:
         query = query.where(AuditRow.action.startswith(action, autoescape=True))
-    if before.isascii() and before.isdigit() and len(before) < 19:
+    if before.isascii() and before.isdigit() and len(before) <= MAX_DIGITS:
         query = query.where(AuditRow.id < int(before))
     if (visible := visit.visible_tenants()) is not None:
         query = query.where(AuditRow.tenant.in_(sorted(visible)))

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 COOKIE: Final = "__Host-secops-certificate"
 LIFETIME: Final = timedelta(minutes=5)
+_TIME_DIGITS: Final = 12
 
 
 def start(visit: Visit) -> Response:
@@ -87,7 +88,7 @@ def make_state(secret: str, following: str, now: datetime) -> str:
 def state_holds(state: str, secret: str, following: str, now: datetime) -> bool:
     """Whether ``state`` was made for this secret and target, and has not expired."""
     expires, _, digest = state.partition(".")
-    if not (secret and expires.isascii() and expires.isdigit() and len(expires) < 13):
+    if not (secret and expires.isascii() and expires.isdigit() and len(expires) <= _TIME_DIGITS):
         return False
     fits = hmac.compare_digest(_digest(secret, int(expires), following).encode(), digest.encode())
     return fits and now.timestamp() <= int(expires)

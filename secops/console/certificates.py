@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from ca.authority import Request, Subject
 from identity.principal import Permission
+from secops import audit
 from secops.api.problems import NotFound
 from secops.console.labels import NAMES
 from secops.console.people import person_of
@@ -75,6 +76,18 @@ def revoke(visit: Visit) -> Response:
     if visit.service.authority.status(serial, visit.now).account_id != account.id:
         raise NotFound
     visit.service.authority.revoke(serial, reason=reason, actor=visit.principal.username, now=visit.now)
+    with visit.service.database.begin() as tx:
+        audit.record(
+            tx,
+            at=visit.now,
+            actor=visit.principal.username,
+            action="certificate.revoke",
+            target=serial,
+            tenant=account.organization_id,
+            reason=reason,
+            source_ip=visit.source_ip,
+            detail={"account": account.username},
+        )
     visit.service.identity.end_certificate_sessions(serial, reason=f"certificate revoked: {reason}", now=visit.now)
     return visit.to(f"/people/{account.id}", "revoked")
 

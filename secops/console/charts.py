@@ -27,12 +27,21 @@ def bars(points: Sequence[tuple[datetime, int]], label: str, width: int = WIDTH,
     inner, floor = width - LEFT - 8, height - BOTTOM
     step = inner / len(points)
     drawn = Markup("").join(
-        _bar(LEFT + i * step, step, floor, (floor - TOP) * count / top, at, count) for i, (at, count) in enumerate(points)
+        _bar(LEFT + i * step, step, floor, (floor - TOP) * count / top, at=at, count=count)
+        for i, (at, count) in enumerate(points)
     )
     total = sum(count for _, count in points)
     return Markup(
         '<svg class="chart" viewBox="0 0 {w} {h}" role="img" aria-label="{label}: {total}">{grid}{bars}{axis}</svg>'
-    ).format(w=width, h=height, label=label, total=total, grid=_grid(top, floor, width), bars=drawn, axis=_axis(points, step, height))
+    ).format(
+        w=width,
+        h=height,
+        label=label,
+        total=total,
+        grid=_grid(top, floor, width),
+        bars=drawn,
+        axis=_axis(points, step, height),
+    )
 
 
 def ceiling(value: int) -> int:
@@ -45,11 +54,13 @@ def ceiling(value: int) -> int:
         power *= 10
 
 
-def _bar(x: float, step: float, floor: int, tall: float, at: datetime, count: int) -> Markup:
+def _bar(x: float, step: float, floor: int, tall: float, *, at: datetime, count: int) -> Markup:
     tall = max(tall, 1.5) if count else 0
     return Markup(
         '<rect class="bar" x="{x:.1f}" y="{y:.1f}" width="{w:.1f}" height="{h:.1f}" rx="1"><title>{at}  {count}</title></rect>'
-    ).format(x=x + step * 0.1, y=floor - tall, w=max(step * 0.8, 0.8), h=tall, at=_moment(at, "%m-%d %H:%M"), count=count)
+    ).format(
+        x=x + step * 0.1, y=floor - tall, w=max(step * 0.8, 0.8), h=tall, at=_moment(at, "%m-%d %H:%M"), count=count
+    )
 
 
 def _grid(top: int, floor: int, width: int) -> Markup:

@@ -108,14 +108,26 @@ def _code(visit: Visit) -> str:
     return visit.value("code", limit=20).replace(" ", "")
 
 
-def _again(visit: Visit, template: str, token: str, error: UserError | IdentityError, **context: object) -> Response:
+def _again(
+    visit: Visit, template: str, token: str, error: UserError | IdentityError, *, username: str, account: object = None
+) -> Response:
     """The form once more, with the reason and the same secret: nobody has to scan again for a typing error."""
     reason = visit.texts.pick(error.zh, error.en)
-    return _page(visit, template, token, reason=reason, secret=_secret(visit), status=400, **context)
+    return _page(
+        visit, template, token, reason=reason, secret=_secret(visit), status=400, username=username, account=account
+    )
 
 
 def _page(
-    visit: Visit, template: str, token: str, *, username: str, reason: str = "", secret: str = "", status: int = 200, **context: object
+    visit: Visit,
+    template: str,
+    token: str,
+    *,
+    username: str,
+    reason: str = "",
+    secret: str = "",
+    status: int = 200,
+    **context: object,
 ) -> Response:
     secret = secret or pyotp.random_base32(SECRET_LENGTH)
     uri = pyotp.TOTP(secret).provisioning_uri(name=username, issuer_name=ISSUER)

@@ -29,7 +29,17 @@ if TYPE_CHECKING:
     from secops.store.index import Index
 
 FACETS: Final = (DATASET, HOST, "source.ip", "user.name", "event.outcome")
-SHOWN_FIRST: Final = (TIMESTAMP, HOST, DATASET, MESSAGE, "source.ip", "user.name", "event.action", "event.outcome", TENANT)
+SHOWN_FIRST: Final = (
+    TIMESTAMP,
+    HOST,
+    DATASET,
+    MESSAGE,
+    "source.ip",
+    "user.name",
+    "event.action",
+    "event.outcome",
+    TENANT,
+)
 QUARANTINE: Final = "event.kind:pipeline_error"
 PAGE: Final = 50
 EXPORTED: Final = 10_000

@@ -22,7 +22,9 @@ from secops.ticket import desk
 if TYPE_CHECKING:
     from secops.console.visit import Visit
 
-NAME: Final = re.compile(r"(?P<tenant>[a-z0-9-]{1,40})_(?P<case>[a-z]+-[0-9]+)_(?P<at>[0-9]{8}T[0-9]{6}Z)\.zip", re.ASCII)
+NAME: Final = re.compile(
+    r"(?P<tenant>[a-z0-9-]{1,40})_(?P<case>[a-z]+-[0-9]+)_(?P<at>[0-9]{8}T[0-9]{6}Z)\.zip", re.ASCII
+)
 SHOWN: Final = 200
 VERIFIER: Final = Path(evidence.__file__).with_name("verify.py")
 
@@ -40,7 +42,9 @@ class Kept:
 
 def listing(visit: Visit) -> Response:
     """Packs of the visitor's tenants, newest first, and the form for a new one."""
-    return visit.page("evidence.html", packs=_packs(visit)[:SHOWN], alert=visit.query("alert"), ticket=visit.query("ticket"))
+    return visit.page(
+        "evidence.html", packs=_packs(visit)[:SHOWN], alert=visit.query("alert"), ticket=visit.query("ticket")
+    )
 
 
 def build(visit: Visit) -> Response:
@@ -99,7 +103,9 @@ def _case(visit: Visit) -> tuple[str, str, dict[str, Any]]:
             return f"ticket-{int(text)}", desk.get(tx, int(text), tenants=visible).tenant, {"ticket_id": int(text)}
     start, end = _moment(visit.value("from")), _moment(visit.value("to"))
     if kind != "window" or start is None or end is None or start >= end:
-        raise UserError("evidence.window", "请填写起止时间，且开始早于结束。", "Give both times, the first before the second.")
+        raise UserError(
+            "evidence.window", "请填写起止时间，且开始早于结束。", "Give both times, the first before the second."
+        )
     own = visit.principal.organization_id
     return f"window-{int(start.timestamp())}", own, {"start": start, "end": end}
 

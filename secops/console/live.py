@@ -86,7 +86,13 @@ class Hub:
         """
         mine = sum(stream.session_id == session.id for stream in self._streams)
         if len(self._streams) >= MOST_STREAMS or mine >= MOST_OF_ONE:
-            raise Refusal(503, "live.busy", "自动更新的页面过多，请稍后刷新。", "Too many live pages are open; reload later.", retry_after=30)
+            raise Refusal(
+                503,
+                "live.busy",
+                "自动更新的页面过多，请稍后刷新。",
+                "Too many live pages are open; reload later.",
+                retry_after=30,
+            )
         stream = Stream(topic, session.id, session.certificate_serial is not None)
         self._streams.add(stream)
         return stream

@@ -61,7 +61,13 @@ def _page(visit: Visit, following: str, *, username: str = "", reason: str = "",
     response = visit.page("login.html", status, following=following, reason=reason, username=username)
     if DEVICE_COOKIE not in visit.request.cookies:
         response.set_cookie(
-            DEVICE_COOKIE, secrets.token_urlsafe(24), DEVICE_SECONDS, path="/", secure=True, httponly=True, samesite="lax"
+            DEVICE_COOKIE,
+            secrets.token_urlsafe(24),
+            DEVICE_SECONDS,
+            path="/",
+            secure=True,
+            httponly=True,
+            samesite="lax",
         )
     return response
 

@@ -59,7 +59,9 @@ def detail(visit: Visit) -> Response:
     account = person_of(visit, Permission.PEOPLE_READ)
     authority, identity = visit.service.authority, visit.service.identity
     certificates = (
-        authority.find(account_id=account.id, limit=50, now=visit.now) if visit.can(Permission.CERTIFICATES_READ) else []
+        authority.find(account_id=account.id, limit=50, now=visit.now)
+        if visit.can(Permission.CERTIFICATES_READ)
+        else []
     )
     return visit.page(
         "person.html",

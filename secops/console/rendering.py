@@ -21,8 +21,13 @@ if TYPE_CHECKING:
     from secops.console.texts import Texts
     from secops.console.visit import Visit
 
+_KIBI: Final = 1024
 HERE: Final = Path(__file__).parent
-MEDIA_TYPES: Final = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
+MEDIA_TYPES: Final = {
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
 
 
 class Pages:
@@ -31,7 +36,9 @@ class Pages:
     def __init__(self, texts: Mapping[str, Texts], home: str) -> None:
         self.texts = texts
         self.home = home  # the console's origin: pages of the certificate port lead back to it
-        self.static = {path.name: path.read_bytes() for path in (HERE / "static").iterdir() if path.suffix in MEDIA_TYPES}
+        self.static = {
+            path.name: path.read_bytes() for path in (HERE / "static").iterdir() if path.suffix in MEDIA_TYPES
+        }
         self._versions = {name: hashlib.sha256(body).hexdigest()[:12] for name, body in self.static.items()}
         self._environments = {lang: self._environment(one) for lang, one in texts.items()}
 
@@ -65,10 +72,20 @@ class Pages:
         )
         environment.install_gettext_callables(texts.gettext, texts.ngettext, newstyle=True)  # type: ignore[attr-defined]  # from the extension
         environment.filters.update(
-            clock=clock, day=day, span=lambda value: span(value, texts), size=size, name=lambda v, kind: name(v, kind, texts)
+            clock=clock,
+            day=day,
+            span=lambda value: span(value, texts),
+            size=size,
+            name=lambda v, kind: name(v, kind, texts),
         )
         environment.globals.update(
-            texts=texts, home=self.home, static_url=self.static_url, charts=charts, labels=labels, Permission=Permission, pick=texts.pick
+            texts=texts,
+            home=self.home,
+            static_url=self.static_url,
+            charts=charts,
+            labels=labels,
+            Permission=Permission,
+            pick=texts.pick,
         )
         return environment
 
@@ -81,7 +98,7 @@ def clock(value: datetime | str | None) -> str:
         try:
             value = datetime.fromisoformat(value)
         except ValueError:
-            return value
+            return str(value)
     return value.astimezone(SHANGHAI).strftime("%Y-%m-%d %H:%M:%S")
 
 
@@ -96,7 +113,10 @@ def span(value: timedelta | None, texts: Texts) -> str:
         return "—"
     seconds = int(abs(value.total_seconds()))
     units = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
-    parts = [(seconds // size_ % (10**9 if i == 0 else units[i - 1][1] // size_), unit) for i, (unit, size_) in enumerate(units)]
+    parts = [
+        (seconds // size_ % (10**9 if i == 0 else units[i - 1][1] // size_), unit)
+        for i, (unit, size_) in enumerate(units)
+    ]
     shown = [f"{number} {texts.gettext(unit)}" for number, unit in parts if number][:2] or [f"0 {texts.gettext('s')}"]
     return ("-" if value < timedelta(0) else "") + " ".join(shown)
 
@@ -104,9 +124,9 @@ def span(value: timedelta | None, texts: Texts) -> str:
 def size(value: float) -> str:
     """Bytes for people."""
     for unit in ("B", "KiB", "MiB", "GiB"):
-        if abs(value) < 1024:
+        if abs(value) < _KIBI:
             return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1024
+        value /= _KIBI
     return f"{value:.1f} TiB"
 
 

@@ -22,7 +22,9 @@ class Row:
     clock: Clock
 
 
-def visible_tickets(visit: Visit, *, state: TicketState | None = None, limit: int = 50, before: int | None = None) -> list[Row]:
+def visible_tickets(
+    visit: Visit, *, state: TicketState | None = None, limit: int = 50, before: int | None = None
+) -> list[Row]:
     """Tickets of the visitor's tenants; for a contractor those assigned to his organisation, whoever's they are."""
     tenants, assignee = visit.visible_tenants(), ""
     if Role.CONTRACTOR in visit.principal.roles:

@@ -10,7 +10,7 @@ from identity.provider import OrganizationKind
 from secops.api.problems import Forbidden, NotFound
 from secops.console.charts import SHANGHAI
 from secops.console.ticket_list import visible_tickets
-from secops.console.visit import Page, Routes, member
+from secops.console.visit import MAX_DIGITS, Page, Routes, member
 from secops.errors import UserError
 from secops.records import TicketState
 from secops.ticket import desk
@@ -31,7 +31,7 @@ def listing(visit: Visit) -> Response:
     """Tickets, newest first, with what is due next."""
     state = member(TicketState, visit.query("state"))
     before = visit.query("before")
-    position = int(before) if before.isascii() and before.isdigit() and len(before) < 19 else None
+    position = int(before) if before.isascii() and before.isdigit() and len(before) <= MAX_DIGITS else None
     rows = visible_tickets(visit, state=state, limit=PAGE + 1, before=position)
     return visit.page(
         "tickets.html",

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from secops.wiring import Service
 
 _MOST_FIELDS: Final = 100
+MAX_DIGITS: Final = 18  # of a number in an address: what a database takes
 Kind = TypeVar("Kind", bound=StrEnum)
 
 
@@ -112,7 +113,7 @@ class Visit:
             NotFound: it is no number that could be one.
         """
         text = self.part(name)
-        if not (text.isascii() and text.isdigit() and len(text) < 19):
+        if not (text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS):
             raise NotFound
         return int(text)
 
@@ -149,7 +150,9 @@ class Visit:
         """An HTML page."""
         response = HTMLResponse(self.pages.render(self, template, context), code)
         if self.fresh_secret:
-            response.set_cookie(sessions.FORM_COOKIE, self.fresh_secret, path="/", secure=True, httponly=True, samesite="lax")
+            response.set_cookie(
+                sessions.FORM_COOKIE, self.fresh_secret, path="/", secure=True, httponly=True, samesite="lax"
+            )
         return response
 
     def to(self, path: str, done: str = "") -> Response:
@@ -220,9 +223,7 @@ async def read_form(request: Request) -> dict[str, list[str]]:
     body = await request.body()
     form: dict[str, list[str]] = {}
     try:
-        pairs = parse_qsl(
-            body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_MOST_FIELDS
-        )
+        pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_MOST_FIELDS)
     except ValueError:
         raise Refusal(400, "form.broken", "表单内容无法识别。", "The form cannot be read.") from None
     for name, value in pairs:

@@ -142,7 +142,9 @@ def _info(document: Block, file: str) -> RuleInfo:
     alert = document.get("alert", Block())
     if not isinstance(alert, Block) or set(alert) - {"window", "group_by", "raise"}:
         raise RuleError(
-            document.at("alert"), "alert 只能有 window、group_by 和 raise", "alert takes window, group_by and raise only"
+            document.at("alert"),
+            "alert 只能有 window、group_by 和 raise",
+            "alert takes window, group_by and raise only",
         )
     if not isinstance(raises := alert.get("raise", True), bool):
         raise RuleError(alert.at("raise"), "raise 只能是 true 或 false", "raise is true or false")

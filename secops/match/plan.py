@@ -59,7 +59,9 @@ class Plan:
         self._fields = [
             (field, index.cache, index.lookup)
             for field, index in (
-                (name, FieldIndex(tests, databases, cached=cached)) for name, tests in by_field.items()
+                (name, FieldIndex(tests, databases, cached=cached))
+                for name, tests in by_field.items()
+                if name is not None
             )
         ]
         self._keywords = FieldIndex(keywords, databases, cached=cached) if keywords else None

@@ -60,7 +60,10 @@ def test_check_exits_1_and_names_file_and_line_of_a_rule_it_does_not_understand(
 
 def test_detect_gives_a_line_a_hit_and_the_rate(tmp_path: Path) -> None:
     events = tmp_path / "events.jsonl"
-    lines = [{"event.dataset": "linux.sshd", "event.action": "ssh_login", "event.outcome": "success", "user.name": "root"}, {"x": 1}]
+    lines = [
+        {"event.dataset": "linux.sshd", "event.action": "ssh_login", "event.outcome": "success", "user.name": "root"},
+        {"x": 1},
+    ]
     events.write_bytes(b"\n".join(map(orjson.dumps, lines)))
     rules = str(ROOT / "rules" / "detection")
     done = CliRunner().invoke(build("detect"), ["detect", "--rules", rules, "--events", str(events), "--hits"])
@@ -69,5 +72,7 @@ def test_detect_gives_a_line_a_hit_and_the_rate(tmp_path: Path) -> None:
     assert hits
     assert {hit["event"] for hit in hits} == {1}
     assert all(hit["rule_id"] and hit["fields"] for hit in hits)
-    summary = orjson.loads(CliRunner().invoke(build("detect"), ["detect", "--rules", rules, "--events", str(events), "--json"]).stdout)
+    summary = orjson.loads(
+        CliRunner().invoke(build("detect"), ["detect", "--rules", rules, "--events", str(events), "--json"]).stdout
+    )
     assert summary
