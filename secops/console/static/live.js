@@ -71,7 +71,10 @@
 
   function listen() {
     const source = new EventSource(`/live?topic=${encodeURIComponent(topic)}`);
-    source.addEventListener("open", () => say("on"));
+    source.addEventListener("open", () => {
+      say("on");
+      soon(); // what changed between the page and the stream was announced to nobody
+    });
     source.addEventListener("changed", soon);
     source.addEventListener("pulse", soon);
     source.addEventListener("ended", () => {

@@ -1,0 +1,64 @@
+"""What people do in the browser, by role and label, as they would."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+import pyotp
+from playwright.sync_api import Page, expect
+
+PASSWORD = "五月的风吹过政务大厅2026"
+
+
+@dataclass
+class Person:
+    """Somebody with a password and an authenticator; a code is used once only."""
+
+    username: str
+    secret: str = ""
+    used: set[int] = field(default_factory=set)
+
+    def code(self) -> str:
+        """A code that was not used yet: of this step, the one before or the one after, as the service accepts."""
+        now = int(time.time()) // 30
+        step = next(step for step in (now - 1, now, now + 1) if step not in self.used and step > max(self.used, default=0))
+        self.used.add(step)
+        return pyotp.TOTP(self.secret).at(step * 30)
+
+
+def enrol(page: Page, person: Person, button: str) -> None:
+    """Fill the form of the set-up link or of an invitation."""
+    person.secret = page.locator("#totp-secret").inner_text().replace(" ", "")
+    page.get_by_label("密码", exact=True).fill(PASSWORD)
+    page.get_by_label("再次输入密码").fill(PASSWORD)
+    page.get_by_label("动态口令").fill(person.code())
+    page.get_by_role("button", name=button).click()
+
+
+def log_in(page: Page, origin: str, person: Person) -> None:
+    """Log in with password and code."""
+    page.goto(f"{origin}/login")
+    fill_login(page, person)
+    expect(page.get_by_role("button", name="退出登录")).to_be_visible()
+
+
+def fill_login(page: Page, person: Person) -> None:
+    """Fill the login form that is open."""
+    page.get_by_label("用户名").fill(person.username)
+    page.get_by_label("密码", exact=True).fill(PASSWORD)
+    page.get_by_label("动态口令").fill(person.code())
+    page.get_by_role("button", name="登录", exact=True).click()
+
+
+def add_person(page: Page, origin: str, username: str, name: str, role: str, organisation: str = "city") -> str:
+    """Add somebody on the people page and give the invitation link."""
+    page.goto(f"{origin}/people")
+    page.get_by_label("用户名").fill(username)
+    page.get_by_label("姓名").fill(name)
+    page.get_by_label("单位", exact=True).select_option(organisation)
+    page.get_by_label(role, exact=True).check()
+    page.get_by_role("button", name="添加并生成邀请").click()
+    link = page.get_by_text("/invite/")
+    expect(link).to_be_visible()
+    return link.inner_text().strip()
