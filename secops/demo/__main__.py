@@ -26,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         client_id=given.client_id,
         secret=given.secret_file.read_text(encoding="ascii").strip(),
         origin=given.origin or f"https://{given.host}:{given.port}",
+        algorithm=given.algorithm,
     )
     trust = ssl.create_default_context(cafile=str(given.ca))
     party = RelyingParty(registration, lambda: httpx.AsyncClient(verify=trust, trust_env=False), now=_now)
@@ -57,6 +58,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--cert", required=True, type=Path, help="证书链 certificate chain (PEM)")
     parser.add_argument("--key", required=True, type=Path, help="私钥 private key (PEM)")
     parser.add_argument("--ca", required=True, type=Path, help="信任的根证书 root certificates to trust (PEM)")
+    parser.add_argument(
+        "--algorithm", default="RS256", choices=["RS256", "ES256"], help="登记的签名算法 the registered algorithm"
+    )
     parser.add_argument("--log-level", default="warning", help="日志级别 log level")
     return parser
 

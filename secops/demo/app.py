@@ -41,10 +41,13 @@ class Demo:
         self.now = now
         self.visitors = Visitors(SESSION_LIFETIME)
         self.attempts: Shelf[Attempt] = Shelf(LOGIN_LIFETIME)
+        self.leaving: Shelf[bool] = Shelf(LOGIN_LIFETIME)
         self.used_tokens: Shelf[bool] = Shelf(timedelta(hours=1))
 
     async def home(self, request: Request) -> Response:
-        """Show who is logged in."""
+        """Show who is logged in, or that a logout begun here is done."""
+        if self.leaving.take(request.query_params.get("state", ""), self.now()):
+            return pages.logged_out()
         token = request.cookies.get(COOKIE, "")
         visitor = self.visitors.get(token, self.now()) if token else None
         return pages.home(visitor, digest("form" + token)) if visitor else pages.welcome()
@@ -93,14 +96,12 @@ class Demo:
         visitor = self.visitors.take(token, self.now())
         if visitor is None:
             return RedirectResponse("/", 303)
-        url = await self.party.logout_url(visitor.id_token, secrets.token_urlsafe(16))
+        state = secrets.token_urlsafe(16)
+        url = await self.party.logout_url(visitor.id_token, state)
+        self.leaving.put(state, True, self.now())
         response = RedirectResponse(url, 303)
         response.delete_cookie(COOKIE, path="/", secure=True, httponly=True, samesite="lax")
         return response
-
-    async def logged_out(self, _request: Request) -> Response:
-        """Show that the logout is done."""
-        return pages.logged_out()
 
     async def backchannel_logout(self, request: Request) -> Response:
         """Believe a logout token once (OpenID Connect Back-Channel Logout 1.0, 2.5 to 2.8)."""
@@ -125,7 +126,6 @@ def create_app(party: RelyingParty, *, now: Callable[[], datetime]) -> Starlette
             Route("/login", demo.login, methods=["GET"]),
             Route("/callback", demo.callback, methods=["GET"]),
             Route("/logout", demo.logout, methods=["POST"]),
-            Route("/logged-out", demo.logged_out, methods=["GET"]),
             Route("/backchannel-logout", demo.backchannel_logout, methods=["POST"]),
             Route("/healthz", _alive, methods=["GET"]),
         ],

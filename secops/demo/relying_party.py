@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 SCOPE: Final = "openid profile organization roles"
-ALGORITHM: Final = "ES256"  # what we are registered with; a token must not choose
 LOGOUT_EVENT: Final = "http://schemas.openid.net/event/backchannel-logout"
 LEEWAY: Final = 60  # seconds between two machines' clocks
 KEYS_EVERY: Final = 30  # seconds between two looks for new keys
@@ -50,6 +49,7 @@ class Registration:
     client_id: str
     secret: str = field(repr=False)
     origin: str  # our own, e.g. https://127.0.0.1:8445
+    algorithm: str = "RS256"  # of tokens, as registered (OpenID Connect Registration 1.0); a token must not choose
 
     @property
     def redirect_uri(self) -> str:
@@ -59,7 +59,7 @@ class Registration:
     @property
     def post_logout_uri(self) -> str:
         """Where the browser comes back to after a logout."""
-        return f"{self.origin}/logged-out"
+        return f"{self.origin}/"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,7 +190,7 @@ class RelyingParty:
         for fetch in (False, True):
             keys = await self._key_set(fetch=fetch)
             try:
-                decoded = jwt.decode(token, keys, [ALGORITHM])
+                decoded = jwt.decode(token, keys, [self.registration.algorithm])
             except (JoseError, ValueError, TypeError, RecursionError):  # joserfc lets base64 and JSON errors through
                 continue
             if str(decoded.header.get("typ", "")).lower() == typ.lower():

@@ -49,13 +49,14 @@ class Browser:
 
 
 def hidden(page: httpx.Response) -> dict[str, str]:
-    """The hidden fields of a page."""
-    return {unescape(name): unescape(value) for name, value in _HIDDEN.findall(page.text)}
+    """The hidden fields of a page's first form."""
+    first = page.text.partition("<form")[2].partition("</form>")[0]
+    return {unescape(name): unescape(value) for name, value in _HIDDEN.findall(first)}
 
 
 def demo_app(issuer_app: Any, now: Callable[[], datetime]) -> Starlette:
     """The demo system, whose issuer is an ASGI application."""
-    registration = Registration(issuer=ISSUER, client_id="demo", secret=SECRET, origin=DEMO)
+    registration = Registration(issuer=ISSUER, client_id="demo", secret=SECRET, origin=DEMO, algorithm="ES256")
     transport = httpx.ASGITransport(app=issuer_app)
     return create_app(RelyingParty(registration, lambda: httpx.AsyncClient(transport=transport), now=now), now=now)
 

@@ -47,7 +47,7 @@ def test_one_login_serves_two_systems_and_one_logout_ends_both(world: World) -> 
 
             out = await person.send(f"{DEMO}/logout", hidden(again))
             assert "已退出登录" in out.text
-            assert str(out.url).startswith(f"{DEMO}/logged-out?state=")
+            assert str(out.url).startswith(f"{DEMO}/?state=")
             assert world.identity.sessions == {}
             assert 'name="username"' in (await person.go(f"{DEMO}/login")).text
 

@@ -66,7 +66,7 @@ def test_two_processes_one_login_one_logout_over_real_tls(tmp_path: Path) -> Non
     world = ["-m", "tests.oidc.world", str(tmp_path / "state.db"), issuer, demo, str(certificate), str(key), str(root)]
     party = [
         "-m", "secops.demo", "--issuer", issuer, "--client-id", "demo", "--secret-file", str(secret_file),
-        "--port", str(demo_port), "--cert", str(certificate), "--key", str(key), "--ca", str(root),
+        "--port", str(demo_port), "--cert", str(certificate), "--key", str(key), "--ca", str(root), "--algorithm", "ES256",
     ]  # fmt: skip
     logs = tmp_path / "sso.log", tmp_path / "demo.log"
     with process(world, logs[0]) as sso, process(party, logs[1]) as rp:

@@ -139,7 +139,7 @@ class World:
                 client_id="demo",
                 secret=SECRET,
                 redirect_uris=[f"{demo}/callback"],
-                post_logout_uris=[f"{demo}/logged-out"],
+                post_logout_uris=[f"{demo}/logged-out", f"{demo}/"],
                 backchannel_logout_uri=f"{demo}/backchannel-logout",
                 id_token_alg="ES256",
                 refreshes=True,
