@@ -5,28 +5,29 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from starlette.responses import FileResponse, Response
 
 from identity.principal import Permission
-from secops import audit, evidence, pipeline
+from secops import audit, pipeline
 from secops.alert import queries
 from secops.api.problems import NotFound
 from secops.console.charts import SHANGHAI
 from secops.console.visit import Page, Routes
 from secops.errors import UserError
+from secops.evidence import stamp
 from secops.ticket import desk
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from secops.console.visit import Visit
 
 NAME: Final = re.compile(
     r"(?P<tenant>[a-z0-9-]{1,40})_(?P<case>[a-z]+-[0-9]+)_(?P<at>[0-9]{8}T[0-9]{6}Z)\.zip", re.ASCII
 )
 SHOWN: Final = 200
-VERIFIER: Final = Path(evidence.__file__).with_name("verify.py")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +85,11 @@ def download(visit: Visit) -> Response:
     return FileResponse(visit.service.evidence_dir / pack.name, media_type="application/zip", filename=pack.name)
 
 
-def verifier(visit: Visit) -> Response:  # noqa: ARG001 - the same for everybody who may read evidence
-    """The verifier: one file of plain Python, the same that lies in every pack."""
-    return FileResponse(VERIFIER, media_type="text/x-python", filename="verify.py")
+def verifier(visit: Visit) -> Response:
+    """The verifier: one file of plain Python, stamped with this installation's root, so that it needs no argument."""
+    body = stamp.verifier([visit.service.authority.root_fingerprint()])
+    headers = {"Content-Disposition": 'attachment; filename="verify.py"'}
+    return Response(body, media_type="text/x-python", headers=headers)
 
 
 def _case(visit: Visit) -> tuple[str, str, dict[str, Any]]:

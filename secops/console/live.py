@@ -120,7 +120,8 @@ class Hub:
 
     async def _look(self) -> None:
         counters = await run_in_threadpool(self._counters)
-        changed = {name for name, value in counters.items() if self._last and self._last.get(name) != value}
+        # The first look after a rest has nothing to compare with, and something may have changed since the pages were made.
+        changed = {name for name, value in counters.items() if self._last.get(name) != value}
         self._last = counters
         for stream in self._streams:
             if stream.topic in changed or (stream.topic == "overview" and changed):

@@ -22,7 +22,9 @@ class Person:
     def code(self) -> str:
         """A code that was not used yet: of this step, the one before or the one after, as the service accepts."""
         now = int(time.time()) // 30
-        step = next(step for step in (now - 1, now, now + 1) if step not in self.used and step > max(self.used, default=0))
+        step = next(
+            step for step in (now - 1, now, now + 1) if step not in self.used and step > max(self.used, default=0)
+        )
         self.used.add(step)
         return pyotp.TOTP(self.secret).at(step * 30)
 

@@ -17,7 +17,9 @@ from tests.service.running import Running
 
 pytestmark = [pytest.mark.browser, pytest.mark.process, pytest.mark.timeout(300), pytest.mark.xdist_group("browser")]
 
-ADMIN, OFFICER, CONTRACTOR, INSPECTOR = (Person(name) for name in ("admin-wang", "officer-li", "ops-zhao", "inspector-sun"))
+ADMIN, OFFICER, CONTRACTOR, INSPECTOR = (
+    Person(name) for name in ("admin-wang", "officer-li", "ops-zhao", "inspector-sun")
+)
 SLOW = 15_000
 
 
@@ -121,22 +123,32 @@ def test_06_the_ticket_has_a_running_clock_and_the_events_are_found(server: Runn
     expect(officer.get_by_text("Failed password for root from 203.0.113.9").first).to_be_visible()
 
 
-def test_07_the_pack_of_the_case_verifies_with_plain_python(server: Running, officer: Page, tmp_path: Path) -> None:
-    officer.goto(f"{origin(server)}/evidence?alert=1")
-    officer.get_by_role("button", name="生成", exact=True).first.click()
-    with officer.expect_download() as pack:
-        officer.get_by_role("link", name="alert-1").first.click()
-    with officer.expect_download() as verifier:
-        officer.get_by_role("link", name="下载验证程序").click()
+def test_07_the_pack_of_the_case_verifies_with_plain_python(server: Running, page: Page, tmp_path: Path) -> None:
+    [alert] = [one for one in server.command("alert", "list") if one["title_zh"] == "SSH 暴力破解"]
+    log_in(page, origin(server), OFFICER)
+    page.goto(f"{origin(server)}/evidence?alert={alert['id']}")
+    page.get_by_role("button", name="生成", exact=True).first.click()
+    built = page.get_by_role("link", name=f"alert-{alert['id']}_")
+    expect(built).to_have_count(1)
+    page.wait_for_url(f"{origin(server)}/evidence")  # the page tidies its address once it has loaded
+    with page.expect_download() as pack:
+        built.click()
     pack.value.save_as(tmp_path / "case.zip")
+    with page.expect_download() as verifier:
+        page.get_by_role("link", name="下载核验程序").click()
     verifier.value.save_as(tmp_path / "verify.py")
     done = subprocess.run(
-        [sys.executable, "-I", tmp_path / "verify.py", tmp_path / "case.zip"], capture_output=True, check=False, cwd=tmp_path
+        [sys.executable, "-I", tmp_path / "verify.py", tmp_path / "case.zip"],
+        capture_output=True,
+        check=False,
+        cwd=tmp_path,
     )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_08_the_demo_system_needs_no_second_login_and_logout_of_one_is_logout_of_both(server: Running, page: Page) -> None:
+def test_08_the_demo_system_needs_no_second_login_and_logout_of_one_is_logout_of_both(
+    server: Running, page: Page
+) -> None:
     demo = f"https://127.0.0.1:{server.ports['demo']}/"
     log_in(page, origin(server), INSPECTOR)
     page.goto(demo)
@@ -155,12 +167,15 @@ def test_08_the_demo_system_needs_no_second_login_and_logout_of_one_is_logout_of
         assert time.monotonic() < end, "the demo system still knows the person"
 
 
-def test_09_the_contractor_sees_only_tickets_assigned_to_his_company(server: Running, page: Page, officer: Page) -> None:
+def test_09_the_contractor_sees_only_tickets_assigned_to_his_company(
+    server: Running, page: Page, officer: Page
+) -> None:
     log_in(page, origin(server), CONTRACTOR)
     page.goto(f"{origin(server)}/tickets")
     expect(page.get_by_role("link", name="SSH 暴力破解")).to_have_count(0)
     assert page.goto(f"{origin(server)}/alerts").status == 403
-    server.command("ticket", "act", "1", "assign", "--set", "assignee=ops-co")
+    [ticket] = [one for one in server.command("ticket", "list") if one["title"] == "SSH 暴力破解"]
+    server.command("ticket", "act", str(ticket["id"]), "assign", "--set", "assignee=ops-co")
     page.goto(f"{origin(server)}/tickets")
     expect(page.get_by_role("link", name="SSH 暴力破解")).to_have_count(1)
 
