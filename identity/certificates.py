@@ -163,7 +163,7 @@ def bind(
         return
     tx.add(
         CertificateBindingRow(
-            fingerprint=pinned, serial=serial, account_id=account.id, bound_at=now, bound_by=actor.account_id
+            fingerprint=pinned, serial=serial, account_id=account.id, bound_at=now, bound_by=actor.account_id[:32]
         )
     )
     detail = {"serial": serial, "fingerprint": pinned}

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 PAGE_MAXIMUM: Final = 500
 _REASON_MAXIMUM: Final = 200
+_ACTOR_MAXIMUM: Final = 32  # characters of granted_by; the command line's operator is not an account
 
 
 class NewPerson(NamedTuple):
@@ -88,7 +89,10 @@ def create(
         totp_sealed=b"",
         totp_last_step=0,
         organization=organization,
-        roles=[AccountRoleRow(role=role, granted_by=granted_by, granted_at=now) for role in sorted(new.roles)],
+        roles=[
+            AccountRoleRow(role=role, granted_by=granted_by[:_ACTOR_MAXIMUM], granted_at=now)
+            for role in sorted(new.roles)
+        ],
     )
     try:
         with tx.begin_nested():
@@ -130,7 +134,8 @@ def set_roles(
         keep_an_administrator(row, able)
     row.roles = [granted for granted in row.roles if granted.role in wanted]
     row.roles += [
-        AccountRoleRow(role=role, granted_by=actor.account_id, granted_at=now) for role in sorted(wanted - before)
+        AccountRoleRow(role=role, granted_by=actor.account_id[:_ACTOR_MAXIMUM], granted_at=now)
+        for role in sorted(wanted - before)
     ]
     tx.flush()
     if before != wanted:

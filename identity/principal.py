@@ -4,7 +4,8 @@ The rules, in the order they are asked:
 
 1. Nobody without a login may do anything; a permission that no role grants is denied.
 2. Everybody who is logged in may read the overview.
-3. A role grants a permission in the subtree of the person's own organisation; a resource elsewhere is denied.
+3. A role grants a permission in the subtree of the person's own organisation; a resource elsewhere is denied. For the
+   people of the city itself nothing is elsewhere, not even what belongs to a tenant that is not in the tree.
 4. A contractor sees and works only the tickets whose assignee is his organisation.
 """
 
@@ -153,7 +154,7 @@ class Principal:
 class Resource:
     """What is to be touched; the empty resource asks whether the person may do such a thing anywhere at all."""
 
-    organization_path: tuple[str, ...] = ()  # of the organisation it belongs to, from the root down
+    organization_path: tuple[str, ...] | None = None  # of its organisation, from the root down; () is one nobody knows
     assignee: str = ""  # of a ticket: the contractor organisation's id
 
 
@@ -195,7 +196,8 @@ def _in_scope(role: Role, principal: Principal, resource: Resource) -> Decision:
         mine = bool(principal.organization_id) and resource.assignee == principal.organization_id
         reason = "assigned to this contractor" if mine else "the ticket is not assigned to this contractor"
         return Decision(allowed=mine, reason=reason)
-    inside = within(resource.organization_path, principal.organization_path)
+    home = principal.organization_path
+    inside = home == (CITY,) or within(resource.organization_path or (), home)
     return Decision(allowed=inside, reason=f"granted by {role}" if inside else "outside this person's organisation")
 
 

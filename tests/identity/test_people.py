@@ -8,9 +8,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from identity import login, totp
+from identity.login import Form
 from identity.principal import Role
 from identity.provider import IdentityError, OrganizationKind
-from tests.identity.world import OPERATOR, Person, World
+from tests.identity.world import OFFICE, OPERATOR, PASSWORD, Person, World
 
 NEW_PASSWORD = "violin gravel teapot 9"
 
@@ -303,3 +305,27 @@ def test_the_tree_has_a_bottom(world: World) -> None:
         parent = f"d{number}"
     with refused("organization.deep"):
         world.organization("deeper", parent, OrganizationKind.DEPARTMENT)
+
+
+def test_a_person_changed_while_the_password_was_hashed_is_refused(world: World) -> None:
+    """The disabling lands between the proof and the decision: the write transaction looks again."""
+    person = world.person("wang.fang")
+    world.after(seconds=30)
+    form = Form("wang.fang", PASSWORD, totp.code_at(person.secret, world.now), OFFICE, "")
+    env = world.provider._env
+    with world.database.read() as tx:
+        tried = login._read(tx, env, form, world.now)
+    proof = login.prove(env, tried.candidate, form.password, form.totp_code, world.now)
+    assert proof.reason == ""
+    world.provider.disable(person.id, reason="", actor=OPERATOR, now=world.now)
+    with world.database.begin() as tx:
+        assert login._decide(tx, env, tried, proof).session is None
+    assert world.audited("login.failed")[0].reason == "account.changed"
+
+
+def test_a_long_operator_name_fits(world: World) -> None:
+    actor = replace(OPERATOR, account_id="cli:" + "x" * 80)
+    person = world.person("wang.fang", [Role.INSPECTOR], actor=actor)
+    world.provider.set_roles(person.id, [Role.SECURITY_OFFICER], actor=actor, now=world.now)
+    world.provider.bind_certificate(person.id, "1f", "a" * 64, actor=actor, now=world.now)
+    assert world.provider.certificates(person.id) == ["1f"]

@@ -74,7 +74,7 @@ def test_nothing_is_allowed_outside_of_ones_own_tree_but_assigned_tickets(
     granting = {role for role in roles if permission in GRANTS[role]}
     assert granting, "only a role's grant allows"
     own_ticket = Role.CONTRACTOR in granting and assignee == principal.organization_id != ""
-    inside = bool(home) and place[: len(home)] == home and granting != {Role.CONTRACTOR}
+    inside = granting != {Role.CONTRACTOR} and (home == ("city",) or (bool(home) and place[: len(home)] == home))
     assert resource == ANYWHERE or own_ticket or inside
 
 
@@ -94,6 +94,15 @@ def test_a_contractor_touches_only_tickets_assigned_to_his_organisation() -> Non
         assert not can(acme, permission, Resource(organization_path=("city", "health"), assignee="other"))
         assert not can(acme, permission, Resource(organization_path=("city", "acme")))
     assert not can(acme, Permission.ALERTS_READ, Resource(organization_path=("city", "acme"), assignee="acme"))
+
+
+def test_a_tenant_that_is_not_in_the_tree_is_the_citys_and_nobody_elses() -> None:
+    unknown = Resource(organization_path=())
+    assert unknown != ANYWHERE
+    assert can(somebody(Role.SECURITY_OFFICER), Permission.EVENTS_READ, unknown)
+    assert not can(somebody(Role.SECURITY_OFFICER, path=("city", "east")), Permission.EVENTS_READ, unknown)
+    assert not can(somebody(Role.SECURITY_OFFICER, path=()), Permission.EVENTS_READ, unknown)
+    assert not can(somebody(Role.CONTRACTOR, path=("city", "acme")), Permission.TICKETS_READ, unknown)
 
 
 def test_a_decision_says_why() -> None:
