@@ -197,13 +197,18 @@ def _new(key: Key, mark: str, rule: RuleInfo, run: Run, now: datetime) -> AlertR
         last_seen=run.last,
         created_at=now,
         count=run.count,
-        group={name: value[:_SHOWN_VALUE] for name, value in key[2]},
+        group={name: _shown(value) for name, value in key[2]},
         event_ids=run.event_ids,
         tags=list(rule.tags),
         clauses=list(rule.clauses),
         runbook=rule.runbook,
         service=rule.service,
     )
+
+
+def _shown(value: str) -> str:
+    """Bound a group value, and replace lone surrogates, which no JSON file of an evidence pack could hold."""
+    return value[:_SHOWN_VALUE].encode("utf-8", "replace").decode()
 
 
 def _store(tx: Session, fresh: list[AlertRow], joined: list[tuple[AlertRow, int]], now: datetime) -> list[Alert]:

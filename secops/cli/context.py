@@ -45,8 +45,13 @@ def emit(data: Any, as_json: bool, human: str | Callable[[], str]) -> None:  # n
             orjson.dumps(data, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z, default=_plain).decode() + "\n"
         )
     else:
-        sys.stdout.write((human if isinstance(human, str) else human()).rstrip("\n") + "\n")
+        sys.stdout.write(harmless((human if isinstance(human, str) else human()).rstrip("\n")) + "\n")
     sys.stdout.flush()
+
+
+def harmless(text: str) -> str:
+    """Escape what would steer a terminal: log lines and names come from strangers, and are printed here."""
+    return "".join(char if char.isprintable() or char in "\n\t\u3000" else ascii(char)[1:-1] for char in text)
 
 
 def fail(error: Exception, code: int = WRONG) -> NoReturn:

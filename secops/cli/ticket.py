@@ -25,6 +25,7 @@ TARGET_ZH = {
     TargetState.PAUSED: "已暂停",
     TargetState.MET: "达标",
     TargetState.BREACHED: "超时",
+    TargetState.SUPERSEDED: "已被取代",
 }
 
 
@@ -128,7 +129,7 @@ def _data(ticket: Ticket, clock: Clock) -> dict[str, Any]:
 def _lines(ticket: Ticket, clock: Clock) -> list[str]:
     header = ["编号 id", "优先级", "状态", "服务 service", "服务商 assignee", "标题 title"]
     targets = [
-        [t.zh, t.en, TARGET_ZH.get(t.state, str(t.state)), f"{t.percent:.0f} %", local(t.due_at), _left(t)]
+        [t.zh, t.en, TARGET_ZH[t.state], f"{t.percent:.0f} %", local(t.due_at), _left(t)]
         for t in (*clock.targets, *clock.superseded)
     ]
     happened = [

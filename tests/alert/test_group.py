@@ -146,6 +146,8 @@ def test_hostile_group_values_are_stored_bounded_and_never_collide(db: Database)
     found = raised(db, match(ip=long), match(ip=long + "y"), match(ip="\ud800\x00'\"; DROP TABLE alerts"))
     assert len({alert.fingerprint for alert in found}) == 3
     assert max(len(alert.group["source.ip"]) for alert in alerts(db)) == 1000
+    with db.read() as tx:
+        assert all(queries.exhibits(tx, alert.id) for alert in found)
 
 
 def test_group_order_does_not_matter_and_borders_between_values_do() -> None:
