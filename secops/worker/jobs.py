@@ -49,6 +49,7 @@ class JobsRole:
         now = self.service.clock()
         for name, chore in (
             ("crl", lambda: self.service.authority.crl(now)),
+            ("sessions", lambda: self.service.identity.sweep(now)),
             ("oidc-keys", lambda: self.service.issuer.ensure_keys(now)),
         ):
             try:
