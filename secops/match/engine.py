@@ -107,7 +107,7 @@ def detail(rule: Rule, view: Mapping[str, Any]) -> dict[str, Any]:
     assert isinstance(rule.body, Detection)
     fields: dict[str, Any] = {}
     for name in matched(rule.body.expression, view):
-        fields[name] = view[name]
+        fields[name] = view.get(name)  # a test for null holds of an absent field
         if len(fields) >= MAX_FIELDS:
             break
     return fields

@@ -9,17 +9,17 @@ from __future__ import annotations
 import hashlib
 import importlib
 import os
-from typing import TYPE_CHECKING, Any, Protocol
-
-import re2
+from collections import Counter, defaultdict
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-FEW = 4  # up to so many literals are looked for one after the other
+FEW: Final = 4  # up to so many literals are looked for one after the other
+GRAM: Final = 4
 
-_FORMAT = b"1"  # raise when the meaning of a stored database changes
+_FORMAT: Final = b"1"  # raise when the meaning of a stored database changes
 
 
 class Scanner(Protocol):
@@ -59,23 +59,32 @@ class Vector:
         return found
 
 
-class Re2Set:
-    """A set of RE2: the fallback where there is no Hyperscan."""
+class Grams:
+    """Looks literals up by four of their characters: the fallback where there is no Hyperscan.
 
-    def __init__(self, expressions: Sequence[str]) -> None:
-        options = re2.Options()
-        options.max_mem = 64 << 20
-        options.log_errors = False
-        self._everything = tuple(range(len(expressions)))
-        self._set = re2.Set.SearchSet(options)
-        for expression in expressions:
-            self._set.Add(expression)
-        self._set.Compile()
+    Not RE2's own set matcher, because that gives no match, instead of an error, when its automaton outgrows its memory.
+    """
+
+    def __init__(self, literals: Sequence[str]) -> None:
+        self._short = [(at, literal) for at, literal in enumerate(literals) if len(literal) < GRAM]
+        counts = Counter(gram for literal in literals for gram in set(_grams(literal)))
+        self._by_gram: dict[str, list[tuple[int, str]]] = defaultdict(list)
+        for at, literal in enumerate(literals):
+            if len(literal) >= GRAM:
+                rarest = min(_grams(literal), key=lambda gram: counts[gram])
+                self._by_gram[rarest].append((at, literal))
+        self._keys = frozenset(self._by_gram)
 
     def scan(self, text: str) -> Sequence[int]:
         """See Scanner."""
-        found: Sequence[int] = self._set.Match(text)
+        found = [at for at, literal in self._short if literal in text]
+        for gram in self._keys.intersection(_grams(text)):
+            found += [at for at, literal in self._by_gram[gram] if literal in text]
         return found
+
+
+def _grams(text: str) -> Iterator[str]:
+    return (text[at : at + GRAM] for at in range(len(text) - GRAM + 1))
 
 
 class Databases:
@@ -90,7 +99,7 @@ class Databases:
         if len(literals) <= FEW:
             return FewLiterals(literals)
         if self._module is None:
-            return Re2Set([re2.escape(literal) for literal in literals])
+            return Grams(literals)
         expressions = [_escape(literal.encode("utf-8", "replace")) for literal in literals]
         return Vector(self._database(expressions, [self._hyperscan.HS_FLAG_SINGLEMATCH] * len(expressions)))
 

@@ -69,8 +69,8 @@ def _union(found: Iterable[Witness | None]) -> Witness | None:
 
 def _of_atom(atom: Atom) -> Witness | None:
     test = atom.test
-    if isinstance(test, IsNull) or test == Exists(wanted=False):
-        return None
+    if isinstance(test, (IsNull, Exists)):
+        return None  # true of absent or null fields, which have no text to look up
     return Witness(_share(atom) + _COST_PER_ATOM, (atom,))
 
 

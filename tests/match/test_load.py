@@ -1,0 +1,194 @@
+"""What the loader refuses, with file, line and reason in both languages."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from secops.match.load import load_rules
+from secops.match.rule import Correlation, RuleSet
+from secops.match.source import MAX_BYTES
+from tests.match.conftest import Documents, correlation, rule
+
+HEAD = "title: T\nid: 5e0d1f2a-0000-4000-8000-000000000001\nlogsource: {product: linux}\n"
+
+
+def refusal(found: RuleSet) -> tuple[int, str]:
+    assert found.rules == ()
+    [refused] = found.refused
+    assert re.search(r"[\u4e00-\u9fff]", refused.zh)
+    assert refused.file.endswith("rules.yml")
+    return refused.line, refused.en
+
+
+@pytest.mark.parametrize(
+    ("body", "line", "reason"),
+    [
+        ("detection:\n  a:\n    f|nonsense: x\n  condition: a\n", 6, "unknown modifier 'nonsense'"),
+        ("detection:\n  a:\n    f: x\n  condition: a and b\n", 7, "names 'b', which is not defined"),
+        ("detection:\n  a:\n    f: x\n  condition: a & a\n", 7, "cannot read '& a'"),
+        ("detection:\n  a:\n    f: x\n  condition: a | count() > 5\n", 7, "cannot read '> 5'"),
+        ("detection:\n  a:\n    f: x\n  condition: a | count\n", 7, "aggregation"),
+        ("detection:\n  a:\n    f: x\n  condition: (a\n", 7, "closing parenthesis"),
+        ("detection:\n  a:\n    f: x\n  condition: a a\n", 7, "'a' is not expected here"),
+        ("detection:\n  a:\n    f: x\n  condition: 2 of a*\n", 7, "only 1, any and all"),
+        ("detection:\n  a:\n    f: x\n  condition: 1 of b*\n", 7, "no selection matches 'b*'"),
+        ("detection:\n  a:\n    f: x\n  condition: not\n", 7, "a selection is expected before the end"),
+        ("detection:\n  a:\n    f: x\n", 5, "condition is missing"),
+        ("detection:\n  a:\n    f: x\n  timeframe: 5m\n  condition: a\n", 7, "timeframe"),
+        ("detection:\n  a:\n    f|re: '(?=x)'\n  condition: a\n", 6, "look-around"),
+        ("detection:\n  a:\n    f|re: '(x'\n  condition: a\n", 6, "regular expression refused"),
+        ("detection:\n  a:\n    f|i: x\n  condition: a\n", 6, "modifier i may only follow re"),
+        ("detection:\n  a:\n    f|cidr: 10.0.0.0/99\n  condition: a\n", 6, "is not a network"),
+        ("detection:\n  a:\n    f|gt: many\n  condition: a\n", 6, "modifier gt cannot be applied"),
+        ("detection:\n  a:\n    f|contains: null\n  condition: a\n", 6, "null cannot take the modifier contains"),
+        ("detection:\n  a:\n    f|exists: maybe\n  condition: a\n", 6, "modifier exists cannot be applied"),
+        ("detection:\n  a:\n    f|expand: '%admins%'\n  condition: a\n", 6, "placeholder %admins% has no values"),
+        ("detection:\n  a:\n    f: {g: x}\n  condition: a\n", 6, "a value or a list of values"),
+        ("detection:\n  a:\n    f: []\n  condition: a\n", 6, "a value or a list of values"),
+        ("detection:\n  a: {}\n  condition: a\n", 5, "a selection is empty"),
+        ("detection:\n  a:\n    f: x\n    f: y\n  condition: a\n", 7, "key 'f' is there twice"),
+        ("detection: [a]\n", 4, "not a mapping"),
+        ("level: extreme\ndetection:\n  a: {f: x}\n  condition: a\n", 4, "unknown level 'extreme'"),
+        ("clauses: ['8.1']\ndetection:\n  a: {f: x}\n  condition: a\n", 4, "write it as 8.1.4.1-b"),
+        ("examples: {positive: []}\ndetection:\n  a: {f: x}\n  condition: a\n", 4, "match and no_match only"),
+        ("alert: {window: soon}\ndetection:\n  a: {f: x}\n  condition: a\n", 4, "time span 'soon'"),
+        ("action: global\ndetection:\n  a: {f: x}\n  condition: a\n", 4, "'action' are not understood"),
+        ("detection:\n  a: {f: x}\n  condition: a\ncorrelation: {}\n", 1, "one of detection and correlation"),
+        ("detection:\n  a: {f: *other}\n  condition: a\n", 5, "alias *other is not defined"),
+        ("detection:\n\ta: x\n", 5, "not YAML"),
+    ],
+)
+def test_refused_with_line_and_reason(load: Documents, body: str, line: int, reason: str) -> None:
+    at, said = refusal(load(HEAD + body))
+    assert reason in said
+    assert at == line
+
+
+def test_an_id_is_needed_and_unique(load: Documents) -> None:
+    without = rule({"a": {"f": "x"}, "condition": "a"})
+    del without["id"]
+    assert "id is missing" in refusal(load(without))[1]
+    twice = rule({"a": {"f": "x"}, "condition": "a"})
+    found = load(twice, twice)
+    assert len(found.rules) == 1
+    assert "already used at" in found.refused[0].en
+
+
+def test_custom_keys_are_allowed(load: Documents) -> None:
+    found = load(rule({"a": {"f": "x"}, "condition": "a"}, simulation=[{"type": "x"}], house_rule="yes"))
+    assert len(found.rules) == 1
+
+
+def test_metadata_reaches_the_later_stages(load: Documents) -> None:
+    found = load(
+        rule(
+            {"a": {"f": "x"}, "condition": "a"},
+            title_zh="规则",
+            level="high",
+            tags=["attack.t1110"],
+            clauses=["8.1.4.1-b"],
+            owner="security-operations",
+            runbook="x.md",
+            service="host-operations",
+            alert={"window": "2h", "group_by": ["user.name"]},
+        )
+    )
+    info = found.rules[0].info
+    assert (info.title_zh, info.level, info.tags, info.clauses) == ("规则", "high", ("attack.t1110",), ("8.1.4.1-b",))
+    assert (info.owner, info.runbook, info.service) == ("security-operations", "x.md", "host-operations")
+    assert (info.window, info.group_by, info.alert) == (timedelta(hours=2), ("user.name",), True)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"a: [" + b"[" * 200_000, "levels deep"),
+        (b"a: " + b"- " * 50_000 + b"x", "not YAML"),
+        (b"x" * (MAX_BYTES + 1), "larger than"),
+        (b"title: \xff\xfe", "not UTF-8"),
+        (b"a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\n"
+         b"d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: [*e,*e,*e,*e,*e,*e,*e]\n", "nodes"),
+        (b"!!python/object/apply:os.system [id]", "not a rule"),
+        (b"- a\n- b\n", "not a rule"),
+        (b"a: 1e999999999\nb: !!int nine\n", "cannot read value"),
+    ],
+    ids=["deep-flow", "deep-block", "large", "bytes", "laughs", "python", "list", "number"],
+)  # fmt: skip
+def test_hostile_files_are_refused(tmp_path: Path, data: bytes, reason: str) -> None:
+    (tmp_path / "rules.yml").write_bytes(data)
+    _, said = refusal(load_rules([tmp_path / "rules.yml"]))
+    assert reason in said
+
+
+def test_a_broken_file_does_not_stop_the_others(tmp_path: Path) -> None:
+    (tmp_path / "a.yml").write_text("{", encoding="utf-8")
+    (tmp_path / "b.yml").write_text(HEAD + "detection:\n  a: {f: x}\n  condition: a\n", encoding="utf-8")
+    (tmp_path / ".hidden").mkdir()
+    (tmp_path / ".hidden" / "c.yml").write_text("{", encoding="utf-8")
+    found = load_rules([tmp_path])
+    assert (len(found.rules), len(found.refused), found.files) == (1, 1, 2)
+
+
+def test_a_missing_file_is_a_refusal(tmp_path: Path) -> None:
+    found = load_rules([tmp_path / "none.yml"])
+    assert "cannot read the file" in found.refused[0].en
+
+
+COUNT = {"type": "event_count", "rules": ["base"], "timespan": "5m", "condition": {"gte": 5}}
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"type": "sequence"}, "unknown correlation type"),
+        ({"rules": []}, "rules is missing"),
+        ({"timespan": "5"}, "time span '5'"),
+        ({"timespan": "0m"}, "time span '0m'"),
+        ({"timespan": "900d"}, "time span '900d'"),
+        ({"condition": {"above": 5}}, "unknown key 'above'"),
+        ({"condition": {"gte": "five"}}, "must be a number"),
+        ({"condition": 5}, "condition is not a mapping"),
+        ({"condition": {"field": "x", "gte": 5}}, "does not take condition.field"),
+        ({"type": "value_count"}, "needs condition.field"),
+        ({"type": "value_count", "condition": {"field": "x"}}, "no comparison"),
+        ({"type": "value_percentile", "condition": {"field": "x", "gte": 5, "percentile": 101}}, "percentile"),
+        ({"aliases": {"a": "b"}}, "aliases"),
+        ({"generate": "yes please"}, "generate must be true or false"),
+        ({"window": "5m"}, "unknown correlation setting 'window'"),
+        ({"rules": ["nowhere"]}, "refers to rules that are not there"),
+    ],
+)
+def test_refused_correlations(load: Documents, change: dict[str, object], reason: str) -> None:
+    base = rule({"a": {"f": "x"}, "condition": "a"}, name="base")
+    found = load(base, correlation({**COUNT, **change}))
+    assert [each.id for each in found.rules] == [base["id"]]
+    assert reason in found.refused[0].en
+
+
+def test_circles_of_correlations_are_refused(load: Documents) -> None:
+    found = load(
+        correlation({**COUNT, "rules": ["second"]}, 1, name="first"),
+        correlation({**COUNT, "rules": ["first"]}, 2, name="second"),
+        correlation({**COUNT, "rules": ["first"]}, 3, name="third"),
+    )
+    assert found.rules == ()
+    assert len(found.refused) == 3
+
+
+def test_names_become_ids_and_what_is_referred_to_comes_first(load: Documents) -> None:
+    base = rule({"a": {"f": "x"}, "condition": "a"}, name="base")
+    found = load(correlation({**COUNT, "rules": ["upper"]}, 3), correlation(COUNT, 2, name="upper"), base)
+    assert [each.info.title for each in found.rules] == ["Rule 1", "Correlation 2", "Correlation 3"]
+    body = found.rules[1].body
+    assert isinstance(body, Correlation)
+    assert body.rules == (base["id"],)
+
+
+@pytest.mark.parametrize(("generate", "alerts"), [(False, False), (True, True)])
+def test_a_rule_that_only_feeds_does_not_alert(load: Documents, *, generate: bool, alerts: bool) -> None:
+    found = load(rule({"a": {"f": "x"}, "condition": "a"}, name="base"), correlation({**COUNT, "generate": generate}))
+    assert [each.info.alert for each in found.rules] == [alerts, True]
