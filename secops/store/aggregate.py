@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from array import array
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -55,17 +56,24 @@ def _count_events(finder: Finder, rows: Sequence[int], field: str, counts: Count
 def histogram(finder: Finder, buckets: int) -> list[tuple[datetime, int]]:
     """Hits in equal spans between the query's bounds; where a bound is open, the outermost hit stands for it."""
     buckets = min(max(buckets, 1), MAX_BUCKETS)
-    counts: Counter[int] = Counter()
-    for chunk, rows in finder.visit():
-        times = chunk.shard.times(chunk.id)
-        counts.update(times if len(rows) == chunk.count else [times[row - chunk.id] for row in rows])
+    parts = [part for part in (_times(chunk, rows) for chunk, rows in finder.visit()) if part]
     window = finder.window
-    if not counts and (window.start is None or window.end is None):
+    if not parts and (window.start is None or window.end is None):
         return []
-    first = min(counts) if window.start is None else window.start
-    last = max(counts) + 1 if window.end is None else window.end
+    first = min(map(min, parts)) if window.start is None else window.start
+    last = max(map(max, parts)) + 1 if window.end is None else window.end
     width = max((last - first) / buckets, 1.0)
     spans = [0] * buckets
-    for moment, count in counts.items():
-        spans[min(int((moment - first) / width), buckets - 1)] += count
+    for part in parts:
+        lowest, highest = (min(int((moment - first) / width), buckets - 1) for moment in (min(part), max(part)))
+        if lowest == highest:  # the usual case: a run of events is short
+            spans[lowest] += len(part)
+            continue
+        for moment, count in Counter(part).items():
+            spans[min(int((moment - first) / width), buckets - 1)] += count
     return [(columns.to_datetime(first + int(number * width)), count) for number, count in enumerate(spans)]
+
+
+def _times(chunk: Chunk, rows: Sequence[int]) -> Sequence[int]:
+    times = chunk.shard.times(chunk.id)
+    return times[: chunk.count] if len(rows) == chunk.count else array("q", [times[row - chunk.id] for row in rows])

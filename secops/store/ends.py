@@ -7,6 +7,7 @@ and polling for news costs one memory read. It is always at or behind the truth;
 from __future__ import annotations
 
 import mmap
+import sys
 from typing import TYPE_CHECKING, Final
 
 from secops.store import durable
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 NAME: Final = "ends"
 WORD: Final = 8
-MARK: Final = int.from_bytes(b"SOENDS\x00\x01", "little")
+MARK: Final = 0x0100_53444E45_4F53  # "SOENDS", version 1
 TRIES: Final = 10_000
 FIXED: Final = 4  # words before the ends: mark, partitions, batch begun, batch done
 
@@ -38,8 +39,8 @@ class Ends:
             raise ValueError(f"{path} is not a watermark file")
 
     def get(self, partition: int) -> int:
-        """The partition's durable end."""
-        return self._words[FIXED + partition]
+        """The partition's durable end; 0 for a partition that there is not."""
+        return self._words[FIXED + partition] if 0 <= partition < self.partitions else 0
 
     def all(self) -> tuple[int, list[int]]:
         """``(batch, ends)`` as of one moment between two appends (if the writer died while moving them: as it left them)."""
@@ -65,8 +66,13 @@ class Ends:
 
 def create(directory: Path, partitions: int) -> None:
     """Write a new watermark file, all zero: fully allocated, so that a full disk never hurts the mapping."""
-    words = [MARK, partitions, 0, 0, *([0] * partitions)]
-    durable.replace(directory / NAME, b"".join(word.to_bytes(WORD, "little") for word in words))
+    durable.replace(directory / NAME, content(0, [0] * partitions))
+
+
+def content(batch: int, offsets: list[int]) -> bytes:
+    """A watermark file's bytes."""
+    words = [MARK, len(offsets), batch, batch, *offsets]
+    return b"".join(word.to_bytes(WORD, sys.byteorder) for word in words)
 
 
 def look(directory: Path) -> Ends | None:

@@ -59,7 +59,7 @@ def compile_query(node: query.Node) -> Predicate:
 
 def _leaf(node: query.Term | query.Wild | query.Regex | query.Range | query.Network) -> Predicate:
     values = _values(node.field)
-    test = _test(node)
+    test = value_test(node)
     return lambda event: any(map(test, values(event)))
 
 
@@ -69,7 +69,8 @@ def _values(field: str | None) -> Values:
     return lambda event: scalars(lookup(event, field))
 
 
-def _test(node: query.Term | query.Wild | query.Regex | query.Range | query.Network) -> Callable[[str], bool]:
+def value_test(node: query.Term | query.Wild | query.Regex | query.Range | query.Network) -> Callable[[str], bool]:
+    """What one value of the node's field must satisfy."""
     keyword = node.field in KEYWORD_SET
     match node:
         case query.Term():
@@ -104,11 +105,14 @@ def _contains(wanted: str) -> Callable[[str], bool]:
 
 def _like(node: query.Wild, *, keyword: bool) -> Callable[[str], bool]:
     literals = [text.fold(literal) for literal in node.literals]
+    if node.gaps == (query.ANY, query.ANY) and literals[0] == literals[2] == "":  # *part*
+        return lambda value: literals[1] in text.fold(value)
     pattern = _escape(literals[0])
     for gap, literal in zip(node.gaps, literals[1:], strict=True):
         pattern += (".*" if gap == query.ANY else ".") + _escape(literal)
     anywhere = not keyword and text.IS_CJK.search("".join(literals)) is not None
-    return _matcher(_re2(f"(?s){pattern}", 0), keyword=keyword, anywhere=anywhere, prepare=text.fold)
+    whole_only = keyword or (node.gaps[0] == node.gaps[-1] == query.ANY and literals[0] == literals[-1] == "")
+    return _matcher(_re2(f"(?s){pattern}", 0), keyword=whole_only, anywhere=anywhere, prepare=text.fold)
 
 
 def _regex(node: query.Regex, *, keyword: bool) -> Callable[[str], bool]:

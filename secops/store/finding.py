@@ -5,10 +5,13 @@ from __future__ import annotations
 import heapq
 import sqlite3
 from datetime import UTC, datetime
+from itertools import compress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+import orjson
+
 from secops.records import EVENT_ID, TENANT
-from secops.store import candidates, plan
+from secops.store import candidates, mask, needles, plan
 from secops.store import query as language
 from secops.store.columns import EPOCH
 from secops.store.evaluate import compile_query
@@ -90,12 +93,16 @@ class Finder:
         self._log, self._deadline = log, deadline
         self._shards = [] if query.tenants is not None and not query.tenants else shards
         self._tenants = query.tenants
-        self._predicate = compile_query(node)
-        self._exact = chosen.exact
+        self._predicate, self._needle = compile_query(node), needles.look_for(node)
+        conditions = node.items if isinstance(node, language.And) else (node,)
+        open_ones = [condition for condition in conditions if not plan.make(condition).exact]
+        by_column = [condition for condition in open_ones if mask.columnar(condition)]
+        self._mask = mask.compile_mask(language.And(tuple(by_column))) if by_column else None
+        self._exact = len(open_ones) == len(by_column)  # what the index and its columns say needs no confirmation
         self._match = plan.for_tenants(chosen, query.tenants)
-        self.window = candidates.Window(_micros(query.start), _micros(query.end))
         self._limit = min(max(query.limit, 0), MAX_LIMIT)
         self._before = Cursor.parse(query.before) if query.before else None
+        self.window = candidates.Window(_micros(query.start), self._end(_micros(query.end)))
 
     def page(self) -> Page:
         """The hits of a page, newest first."""
@@ -107,7 +114,7 @@ class Finder:
                 break
             count, found, floor = self._look(chunks, keys_wanted=not settled)
             total += count
-            keys = heapq.nlargest(self._limit + 1, [*keys, *self._ahead(found)])
+            keys = heapq.nlargest(self._limit + 1, [*keys, *found])
             if floor is not None:
                 complete = False
                 floor = None if settled else self._floor(floor, upcoming)
@@ -125,7 +132,7 @@ class Finder:
         """All hits as ``(run, rows)`` until the deadline, newest runs first; whole runs as a range."""
         try:
             for chunks, _ in candidates.stripes(self._shards, self.window):
-                for chunk, rows in candidates.rows_by_chunk(chunks, self._match, self._deadline.expired):
+                for chunk, rows in self._rows(chunks):
                     hits = rows if self._exact and self.window.covers(chunk) else self._hits(chunk, rows)
                     if self._deadline.expired():
                         return
@@ -153,7 +160,7 @@ class Finder:
             if not self._deadline.expired():
                 raise
             return 0, [], Key(max(chunk.high for chunk in chunks), MAX_ROW)
-        if self._exact:
+        if self._exact or not found:
             return len(found), found, None
         found.sort(reverse=True)
         hits: list[Key] = []
@@ -164,6 +171,8 @@ class Finder:
         return len(hits), hits, None
 
     def _count(self, chunks: list[Chunk]) -> int:
+        if self._mask is not None:
+            return sum(len(rows) for _, rows in self._rows(chunks))
         if self._match is None:
             return sum(chunk.count for chunk in chunks)
         return sum(
@@ -173,16 +182,33 @@ class Finder:
 
     def _candidates(self, chunks: list[Chunk]) -> list[Key]:
         found: list[Key] = []
-        for chunk, rows in candidates.rows_by_chunk(chunks, self._match, self._deadline.expired):
+        for chunk, rows in self._rows(chunks):
             times = chunk.shard.times(chunk.id)
             keys = [Key(times[row - chunk.id], row) for row in rows]
             found += keys if self.window.covers(chunk) else [key for key in keys if self.window.holds(key.moment)]
-        return found
+        return found if self._before is None else [key for key in found if key < self._before.key]
+
+    def _rows(self, chunks: list[Chunk]) -> Iterator[tuple[Chunk, Sequence[int]]]:
+        """The candidates of each run that the columns let through."""
+        for chunk, rows in candidates.rows_by_chunk(chunks, self._match, self._deadline.expired):
+            if self._mask is None:
+                yield chunk, rows
+                continue
+            kept = list(compress(rows, self._mask(chunk, rows).to_bytes(len(rows), "little")))
+            if kept:
+                yield chunk, kept
 
     def _confirm(self, keys: list[Key]) -> list[Key]:
-        by_id = {str(id_of(key.row)): key for key in keys}
-        events = self._log.get([id_of(key.row) for key in keys])
-        return [by_id[event[EVENT_ID]] for event in events if self._predicate(event)]
+        by_id = {id_of(key.row): key for key in keys}
+        look = self._needle
+        confirmed = []
+        for place, line in self._log.lines(by_id).items():
+            if look is None or look(line):
+                event = orjson.loads(line)
+                event[EVENT_ID] = str(place)
+                if self._predicate(event):
+                    confirmed.append(by_id[place])
+        return confirmed
 
     def _hits(self, chunk: Chunk, rows: Sequence[int]) -> list[int]:
         times = chunk.shard.times(chunk.id)
@@ -196,9 +222,12 @@ class Finder:
             hits += [key.row for key in self._confirm(keys[start : start + CONFIRM])]
         return hits
 
-    def _ahead(self, keys: list[Key]) -> list[Key]:
-        """Without those on earlier pages."""
-        return keys if self._before is None else [key for key in keys if key < self._before.key]
+    def _end(self, end: int | None) -> int | None:
+        """Where to begin looking: a later page begins where the last one ended."""
+        if self._before is None:
+            return end
+        reached = self._before.key.moment + 1
+        return reached if end is None else min(end, reached)
 
     def _is_settled(self, keys: list[Key], upcoming: int | None) -> bool:
         """Whether nothing still to come can stand on this page."""

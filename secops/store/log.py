@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from secops.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from secops.records import Event, EventId
 
@@ -77,6 +77,10 @@ class Log(Protocol):
 
     def get(self, ids: Sequence[EventId]) -> list[Event]:
         """The events of ``ids`` in that order; ids that are not (or no longer) stored are left out."""
+        ...
+
+    def lines(self, ids: Iterable[EventId]) -> dict[EventId, bytes]:
+        """The stored JSON of ``ids`` (without ``event.id``), unparsed: for filters that look before they parse."""
         ...
 
     def end(self, partition: int) -> int:

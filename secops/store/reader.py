@@ -70,12 +70,16 @@ class Reader:
     def lines(self, ids: Iterable[EventId]) -> dict[EventId, bytes]:
         """The stored JSON of ``ids``, without parsing it; frames are visited once each."""
         found: dict[EventId, bytes] = {}
+        current, base, lines, end = -1, 0, list[bytes](), 0
         for place in sorted(set(ids)):
             partition, offset = place
-            if not 0 <= offset < self.end(partition):
+            if partition != current:
+                current, base, lines, end = partition, 0, [], self.end(partition)
+            if not 0 <= offset < end:
                 continue
-            with self._lock:
-                base, lines = self._frame(partition, offset, self.end(partition))
+            if offset >= base + len(lines):
+                with self._lock:
+                    base, lines = self._frame(partition, offset, end)
             if offset >= base:
                 found[place] = lines[offset - base]
         return found

@@ -1,0 +1,49 @@
+"""A look at an event's stored JSON that spares parsing it: bytes that must occur wherever a query matches.
+
+Only ever says "no" when the event cannot match. Letters and digits stand unescaped in JSON; case is folded here; other
+characters that fold to ASCII (full width, Kelvin) only occur in lines that are not ASCII, and those pass. Digits that a
+number could be written with differently (1e-05, 0.00001) are not relied on.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from secops.records import EVENT_ID
+from secops.store import query, text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Look: TypeAlias = Callable[[bytes], bool]
+
+UNSURE: Final = re.compile(r"\d{1,3}|\d*e\d*")
+
+
+def look_for(node: query.Node) -> Look | None:
+    """A test of a stored line; None when every line may match."""
+    match node:
+        case query.And(items):
+            needed = [look for look in map(look_for, items) if look is not None]
+            return (lambda line: all(look(line) for look in needed)) if needed else None
+        case query.Or(items):
+            looks = [look_for(item) for item in items]
+            known = [look for look in looks if look is not None]
+            return (lambda line: any(look(line) for look in known)) if len(known) == len(looks) else None
+        case query.Term(field, wanted) if field != EVENT_ID:
+            return _look(text.fold(wanted))
+        case query.Wild(field, literals, _) if field != EVENT_ID:
+            return _look(" ".join(map(text.fold, literals)))
+        case _:
+            return None
+
+
+def _look(folded: str) -> Look | None:
+    if any(not word.isascii() for word in text.words(folded)):
+        return lambda line: not line.isascii()
+    sure = [word for word in text.words(folded) if not UNSURE.fullmatch(word)]
+    if not sure:
+        return None
+    needle = max(sure, key=len).encode()
+    return lambda line: needle in line.lower() or not line.isascii()
