@@ -18,12 +18,13 @@ import orjson
 
 from secops.match.rule import Correlation, CorrelationType, Rule
 from secops.match.text import text_of
-from secops.match.windows import Entry, Window, window_of
+from secops.match.windows import NEVER, Entry, Window, window_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 MAX_KEYS: Final = 200_000  # group keys of one rule
+MAX_HELD: Final = 2_000_000  # hits of one rule, all keys together
 MAX_VALUE: Final = 256  # characters of a group value that tell keys apart; longer ones are hashed
 
 _TEMPORAL: Final = frozenset({CorrelationType.TEMPORAL, CorrelationType.TEMPORAL_ORDERED})
@@ -53,7 +54,7 @@ class Group:
 
     __slots__ = ("quiet_until", "seen", "window")
 
-    def __init__(self, window: Window, quiet_until: int = -(1 << 62), seen: int = 0) -> None:
+    def __init__(self, window: Window, quiet_until: int = NEVER, seen: int = 0) -> None:
         self.window = window
         self.quiet_until = quiet_until
         self.seen = seen
@@ -67,6 +68,7 @@ class Correlator:
         self.rule = rule
         self.body = rule.body
         self.late = self.evicted = self.dropped = 0
+        self.held = 0  # hits that all keys hold together
         self._lateness = lateness
         self._groups: OrderedDict[tuple[str, ...], Group] = OrderedDict()
         self._changed: dict[tuple[str, ...], None] = {}
@@ -89,19 +91,32 @@ class Correlator:
         window = group.window
         group.seen = hit.seen
         self._changed[key] = None
-        if len(window) and hit.time < window.newest - self._lateness:
+        if hit.time < window.newest - self._lateness:
             self.late += 1
             return None
-        end = window.add(Entry(hit.time, value, hit.event_id), self._lateness)
-        if window.dropped:
-            self.dropped += window.dropped
-            window.dropped = 0
-        if end is None or end < group.quiet_until:
+        before = len(window)
+        end = window.add(Entry(hit.time, value, hit.event_id), self._lateness, group.quiet_until)
+        self._held(len(window) - before, window)
+        if end is None:
             return None
         group.quiet_until = end + window.span
         inside = window.inside(end)
         ids = tuple(dict.fromkeys(entry.event_id for entry in inside))
         return Firing(tuple(zip(self.body.group_by, key[1:], strict=True)), len(inside), ids)
+
+    def _held(self, more: int, window: Window) -> None:
+        """Keep count of what all keys hold; above the bound the keys not seen for longest go."""
+        self.dropped += window.dropped
+        window.dropped = 0
+        self.held += more
+        while self.held > MAX_HELD and len(self._groups) > 1:
+            self._evict()
+
+    def _evict(self) -> None:
+        key, group = self._groups.popitem(last=False)
+        self.held -= len(group.window)
+        self._changed[key] = None
+        self.evicted += 1
 
     def _value(self, hit: Occurrence) -> Any:  # noqa: ANN401 - a text, a number, a position or a mark
         """What the window keeps of a hit; None when the hit has no bearing."""
@@ -122,9 +137,7 @@ class Correlator:
         group = groups.get(key)
         if group is None:
             if len(groups) >= MAX_KEYS:
-                oldest, _ = groups.popitem(last=False)
-                self._changed[oldest] = None
-                self.evicted += 1
+                self._evict()
             group = groups[key] = Group(window_of(self.body))
         else:
             groups.move_to_end(key)
@@ -139,6 +152,7 @@ class Correlator:
             if group.seen > horizon:
                 return
             del self._groups[key]
+            self.held -= len(group.window)
             self._changed[key] = None
 
     def take_changes(self) -> dict[str, bytes | None]:
@@ -161,7 +175,9 @@ class Correlator:
         if len(key) != len(self.body.group_by) + 1 or stored["kind"] != self.body.type:
             raise ValueError("the rule has changed")
         entries = [Entry(*entry) for entry in stored["entries"]]
-        self._groups[key] = Group(window_of(self.body, entries), stored["quiet_until"], stored["seen"])
+        window = window_of(self.body, entries)
+        self._groups[key] = Group(window, stored["quiet_until"], stored["seen"])
+        self.held += len(window)
 
     def order(self) -> None:
         """After restoring: keys by when they were last seen."""

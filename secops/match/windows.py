@@ -1,6 +1,7 @@
 """What a correlation remembers of one group key, and what it makes of each further hit.
 
 Rules of every window here:
+
 * time is the event's own, in whole microseconds; the window is half open: of two hits exactly one timespan apart only
   one is inside (``end - span < time <= end``);
 * a window ends at some hit; a hit that arrives out of order is put in its place and every window it lies in is looked
@@ -10,8 +11,8 @@ Rules of every window here:
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
-from collections import Counter
+import math
+from bisect import bisect_left, bisect_right, insort
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
 from secops.match.rule import Correlation, CorrelationType
@@ -19,43 +20,49 @@ from secops.match.rule import Correlation, CorrelationType
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from secops.match.windows import Window as AnyWindow
-
-LIMIT: Final = 4096  # hits kept per key at least; more when the rule counts further
+NEVER: Final = -(1 << 62)  # before every time
+MICROSECONDS: Final = 1_000_000
+_SPARE: Final = 64  # entries out of every window that may stay in the lists until these are cut
 
 
 class Entry(NamedTuple):
     """One hit inside a window."""
 
     time: int  # microseconds since 1970
-    value: Any  # what the kind looks at: None, a text, a number, or the position of a rule
+    value: Any  # what the kind looks at: 0, a text, a number, or the position of a rule
     event_id: str
 
 
 class Window:
-    """Hits of one key, in order of event time."""
+    """Hits of one key, in order of event time; hits of one instant in order of arrival."""
 
     kinds: ClassVar[tuple[CorrelationType, ...]] = ()
+    kept: ClassVar[int] = 1024  # hits kept of a key at least
+
+    __slots__ = ("_conditions", "_entries", "_head", "_times", "body", "dropped", "limit", "span")
 
     def __init__(self, body: Correlation, entries: Sequence[Entry] = ()) -> None:
         self.body = body
-        self.span = int(body.timespan.total_seconds() * 1_000_000)
-        self.limit = max(LIMIT, 2 * int(max((number for _, number in body.conditions), default=0)))
+        self.span = int(body.timespan.total_seconds() * MICROSECONDS)
+        self.limit = max(self.kept, 4 * int(max((number for _, number in body.conditions), default=0)))
         self.dropped = 0
+        self._conditions = tuple((_COMPARE[operator], number) for operator, number in body.conditions)
         self._times: list[int] = []
         self._entries: list[Entry] = []
         self._head = 0  # entries before it are out of every window that can still be asked about
         self.reset()
         for entry in entries:
-            self._append(entry)
+            self._times.append(entry.time)
+            self._entries.append(entry)
+            self.enter(entry)
 
     def __len__(self) -> int:
         return len(self._times) - self._head
 
     @property
     def newest(self) -> int:
-        """Time of the latest hit; only for a window that has one."""
-        return self._times[-1]
+        """Time of the latest hit; ``NEVER`` when there is none."""
+        return self._times[-1] if self._times else NEVER
 
     def entries(self) -> list[Entry]:
         """What is kept, by time."""
@@ -65,42 +72,43 @@ class Window:
         """Hits of the window that ends at a time."""
         return self._entries[bisect_right(self._times, end - self.span, self._head) : bisect_right(self._times, end)]
 
-    def add(self, entry: Entry, lateness: int) -> int | None:
-        """Take a hit; returns the end of a window that holds it and satisfies the rule, or None."""
-        if not self._times or entry.time >= self._times[-1]:
-            self._append(entry)
-            self._forget(lateness)
-            return entry.time if self.satisfied() else None
-        at = bisect_right(self._times, entry.time)
-        self._times.insert(at, entry.time)
+    def add(self, entry: Entry, lateness: int, after: int = NEVER) -> int | None:
+        """Take a hit; returns the end, not before ``after``, of a window that holds it and satisfies the rule, or None."""
+        times = self._times
+        time = entry.time
+        if not times or time >= times[-1]:
+            times.append(time)
+            self._entries.append(entry)
+            self.enter(entry)
+            self._forget(time - self.span - lateness)
+            return time if time >= after and self.satisfied() else None
+        at = bisect_right(times, time)
+        times.insert(at, time)
         self._entries.insert(at, entry)
-        self._forget(lateness)
+        self._forget(times[-1] - self.span - lateness)
         self._rebuild()
-        return next((end for end in self._ends(entry.time) if self.holds(self.inside(end))), None)
+        return next((end for end in self._ends(time, after) if self.holds(self.inside(end))), None)
 
-    def _ends(self, time: int) -> Iterator[int]:
+    def _ends(self, time: int, after: int) -> Iterator[int]:
         """Ends of the windows that a hit lies in, each once."""
-        first, last = bisect_left(self._times, time, self._head), bisect_left(self._times, time + self.span)
-        yield from dict.fromkeys(self._times[first:last])
+        first = bisect_left(self._times, max(time, after), self._head)
+        yield from dict.fromkeys(self._times[first : bisect_left(self._times, time + self.span)])
 
-    def _append(self, entry: Entry) -> None:
-        self._times.append(entry.time)
-        self._entries.append(entry)
-        self.enter(entry)
-
-    def _forget(self, lateness: int) -> None:
+    def _forget(self, horizon: int) -> None:
         """Drop what no window can need any more, and what exceeds the limit."""
-        horizon = self._times[-1] - self.span - lateness
-        while self._times[self._head] <= horizon:
-            self._head += 1
-        if len(self._times) - self._head > self.limit:
-            self._head += 1
+        times, head = self._times, self._head
+        while times[head] <= horizon:
+            head += 1
+        if len(times) - head > self.limit:
+            head += 1
             self.dropped += 1
-        if self._head > len(self._times) // 2 + 16:
-            del self._times[: self._head]
-            del self._entries[: self._head]
-            self.compacted(self._head)
-            self._head = 0
+        if head != self._head:
+            self._head = head
+            self.trimmed()
+            if head > _SPARE + len(times) // 2:
+                del times[:head], self._entries[:head]
+                self._head = 0
+                self.shifted(head)
 
     def _rebuild(self) -> None:
         self.reset()
@@ -110,11 +118,14 @@ class Window:
     def reset(self) -> None:
         """Forget what was computed along the way."""
 
-    def compacted(self, count: int) -> None:
-        """The first entries were removed from the lists."""
+    def trimmed(self) -> None:
+        """Entries before ``_head`` are gone for good."""
+
+    def shifted(self, count: int) -> None:
+        """The first entries, all before the head, were removed from the lists."""
 
     def enter(self, entry: Entry) -> None:
-        """A hit newer than all others came in."""
+        """A hit not older than all others came in."""
 
     def satisfied(self) -> bool:
         """Whether the window that ends at the newest hit satisfies the rule."""
@@ -126,7 +137,7 @@ class Window:
 
     def compare(self, measure: float) -> bool:
         """Whether the measure satisfies every condition of the rule."""
-        return all(_COMPARE[operator](measure, number) for operator, number in self.body.conditions)
+        return all([compares(measure, number) for compares, number in self._conditions])
 
 
 _COMPARE: Final[Mapping[str, Callable[[float, float], bool]]] = {
@@ -144,6 +155,8 @@ class EventCount(Window):
 
     kinds = (CorrelationType.EVENT_COUNT,)
 
+    __slots__ = ()
+
     def satisfied(self) -> bool:
         """See Window."""
         times = self._times
@@ -154,32 +167,70 @@ class EventCount(Window):
         return self.compare(len(entries))
 
 
-class ValueCount(Window):
-    """How many different values; the counts of the newest window are kept up to date hit by hit."""
+class _Sliding(Window):
+    """Keeps a summary of the newest window up to date, hit by hit."""
 
-    kinds = (CorrelationType.VALUE_COUNT,)
+    __slots__ = ("_oldest",)
 
     def reset(self) -> None:
         """See Window."""
-        self._counts = Counter[str]()
-        self._oldest = self._head
-
-    def compacted(self, count: int) -> None:
-        """See Window."""
-        self._oldest = max(0, self._oldest - count)
+        self._oldest = self._head  # first entry that the summary holds
+        self.clear()
 
     def enter(self, entry: Entry) -> None:
         """See Window."""
-        counts = self._counts
-        counts[entry.value] += 1
-        start = entry.time - self.span
-        while self._times[self._oldest] <= start:
-            value = self._entries[self._oldest].value
-            if counts[value] == 1:
-                del counts[value]
-            else:
-                counts[value] -= 1
+        self.include(entry.value)
+        start, times = entry.time - self.span, self._times
+        while times[self._oldest] <= start:
+            self.exclude(self._entries[self._oldest].value)
             self._oldest += 1
+
+    def trimmed(self) -> None:
+        """See Window."""
+        while self._oldest < self._head:
+            self.exclude(self._entries[self._oldest].value)
+            self._oldest += 1
+
+    def shifted(self, count: int) -> None:
+        """See Window."""
+        self._oldest -= count
+
+    def clear(self) -> None:
+        """Empty the summary."""
+        raise NotImplementedError
+
+    def include(self, value: Any) -> None:  # noqa: ANN401 - see Entry
+        """Add a value to the summary."""
+        raise NotImplementedError
+
+    def exclude(self, value: Any) -> None:  # noqa: ANN401 - see Entry
+        """Take a value out of the summary."""
+        raise NotImplementedError
+
+
+class ValueCount(_Sliding):
+    """How many different values."""
+
+    kinds = (CorrelationType.VALUE_COUNT,)
+    kept = 32_768
+
+    __slots__ = ("_counts",)
+
+    def clear(self) -> None:
+        """See _Sliding."""
+        self._counts: dict[str, int] = {}
+
+    def include(self, value: str) -> None:
+        """See _Sliding."""
+        self._counts[value] = self._counts.get(value, 0) + 1
+
+    def exclude(self, value: str) -> None:
+        """See _Sliding."""
+        left = self._counts[value] - 1
+        if left:
+            self._counts[value] = left
+        else:
+            del self._counts[value]
 
     def satisfied(self) -> bool:
         """See Window."""
@@ -190,10 +241,63 @@ class ValueCount(Window):
         return self.compare(len({entry.value for entry in entries}))
 
 
+class Numeric(_Sliding):
+    """Sum, average, percentile or median of a numeric field; the window's values are kept sorted."""
+
+    kinds = (
+        CorrelationType.VALUE_SUM,
+        CorrelationType.VALUE_AVG,
+        CorrelationType.VALUE_PERCENTILE,
+        CorrelationType.VALUE_MEDIAN,
+    )
+    kept = 8192
+
+    __slots__ = ("_sorted",)
+
+    def clear(self) -> None:
+        """See _Sliding."""
+        self._sorted: list[float] = []
+
+    def include(self, value: float) -> None:
+        """See _Sliding."""
+        insort(self._sorted, value)
+
+    def exclude(self, value: float) -> None:
+        """See _Sliding."""
+        del self._sorted[bisect_left(self._sorted, value)]
+
+    def satisfied(self) -> bool:
+        """See Window."""
+        return self.compare(measure(self.body, self._sorted))
+
+    def holds(self, entries: Sequence[Entry]) -> bool:
+        """See Window."""
+        return self.compare(measure(self.body, sorted(entry.value for entry in entries)))
+
+
+def measure(body: Correlation, numbers: Sequence[float]) -> float:
+    """What a value_sum, _avg, _percentile or _median rule compares; numbers are sorted, at least one."""
+    if body.type is CorrelationType.VALUE_SUM:
+        return math.fsum(numbers)
+    if body.type is CorrelationType.VALUE_AVG:
+        return math.fsum(numbers) / len(numbers)
+    return percentile(numbers, 50.0 if body.type is CorrelationType.VALUE_MEDIAN else body.percentile)
+
+
+def percentile(numbers: Sequence[float], share: float) -> float:
+    """Percentile of sorted numbers, interpolated linearly between neighbours."""
+    place = (len(numbers) - 1) * share / 100
+    low = int(place)
+    high = min(low + 1, len(numbers) - 1)
+    return numbers[low] + (numbers[high] - numbers[low]) * (place - low)
+
+
 class Temporal(Window):
     """Hits of all the rules, in any order; a condition, when there is one, is on how many of the rules."""
 
     kinds = (CorrelationType.TEMPORAL,)
+
+    __slots__ = ("_latest",)
 
     def reset(self) -> None:
         """See Window."""
@@ -206,85 +310,50 @@ class Temporal(Window):
     def satisfied(self) -> bool:
         """See Window."""
         start = self._times[-1] - self.span
-        return self._enough(sum(time > start for time in self._latest.values()))
+        return self._enough(sum([time > start for time in self._latest.values()]))
 
     def holds(self, entries: Sequence[Entry]) -> bool:
         """See Window."""
         return self._enough(len({entry.value for entry in entries}))
 
     def _enough(self, rules: int) -> bool:
-        return self.compare(rules) if self.body.conditions else rules == len(self.body.rules)
+        return self.compare(rules) if self._conditions else rules == len(self.body.rules)
 
 
 class TemporalOrdered(Window):
-    """Hits of all the rules in the order they are written; hits of one instant count as being in order."""
+    """Hits of all the rules in the order they are written; hits of one instant are in order of arrival."""
 
     kinds = (CorrelationType.TEMPORAL_ORDERED,)
 
+    __slots__ = ("_starts",)
+
     def reset(self) -> None:
-        """See Window."""
-        self._starts: list[int | None] = [None] * len(self.body.rules)
-        self._complete = False
+        """``_starts[i]`` is the latest start of a chain over the rules up to i."""
+        self._starts = [NEVER] * len(self.body.rules)
 
     def enter(self, entry: Entry) -> None:
-        """Extend chains: ``_starts[i]`` is the latest start of a chain over the rules up to i."""
-        self._complete = _extend(self._starts, entry, self.span)
+        """See Window."""
+        _extend(self._starts, entry)
 
     def satisfied(self) -> bool:
         """See Window."""
-        return self._complete
+        return self._times[-1] - self._starts[-1] < self.span
 
     def holds(self, entries: Sequence[Entry]) -> bool:
         """See Window."""
-        starts: list[int | None] = [None] * len(self.body.rules)
-        return any([_extend(starts, entry, self.span) for entry in entries])  # noqa: C419 - every entry must be taken in, not only up to the first that completes
+        starts = [NEVER] * len(self.body.rules)
+        for entry in entries:
+            _extend(starts, entry)
+        return starts[-1] != NEVER
 
 
-def _extend(starts: list[int | None], entry: Entry, span: int) -> bool:
+def _extend(starts: list[int], entry: Entry) -> None:
+    """A hit of the first rule starts a chain; one of another rule prolongs the chain that ends at the rule before."""
     position: int = entry.value
-    if position == 0:
-        starts[0] = entry.time
-    else:
-        start = starts[position - 1]
-        if start is None or entry.time - start >= span:
-            return False
-        starts[position] = start
-    return position == len(starts) - 1
+    starts[position] = starts[position - 1] if position else entry.time
 
 
-class Numeric(Window):
-    """Sum, average, percentile or median of a numeric field."""
-
-    kinds = (
-        CorrelationType.VALUE_SUM,
-        CorrelationType.VALUE_AVG,
-        CorrelationType.VALUE_PERCENTILE,
-        CorrelationType.VALUE_MEDIAN,
-    )
-
-    def holds(self, entries: Sequence[Entry]) -> bool:
-        """See Window."""
-        numbers = sorted(entry.value for entry in entries)
-        return bool(numbers) and self.compare(self._measure(numbers))
-
-    def _measure(self, numbers: list[float]) -> float:
-        kind = self.body.type
-        if kind is CorrelationType.VALUE_SUM:
-            return sum(numbers)
-        if kind is CorrelationType.VALUE_AVG:
-            return sum(numbers) / len(numbers)
-        return percentile(numbers, 50.0 if kind is CorrelationType.VALUE_MEDIAN else self.body.percentile)
-
-
-def percentile(numbers: Sequence[float], share: float) -> float:
-    """Percentile of sorted numbers, interpolated linearly between neighbours."""
-    place = (len(numbers) - 1) * share / 100
-    low = int(place)
-    high = min(low + 1, len(numbers) - 1)
-    return numbers[low] + (numbers[high] - numbers[low]) * (place - low)
-
-
-def window_of(body: Correlation, entries: Sequence[Entry] = ()) -> AnyWindow:
+def window_of(body: Correlation, entries: Sequence[Entry] = ()) -> Window:
     """A window of the correlation's kind."""
     kinds: tuple[type[Window], ...] = (EventCount, ValueCount, Temporal, TemporalOrdered, Numeric)
     return next(kind for kind in kinds if body.type in kind.kinds)(body, entries)

@@ -113,10 +113,8 @@ def _literal(tokens: list[Token]) -> str:
 
 def value_check(field: str | None, names: list[str], value: Any, placeholders: Mapping[str, list[str]]) -> Check:
     """The check of one value of one item, all modifiers applied."""
-    if value is None:
-        return lambda event: event.get(field) is None
-    if "exists" in names:
-        return lambda event: (field in event) == value
+    if value is None or "exists" in names:
+        return lambda event: event.get(field) is None if value is None else (field in event) == value
     if "re" in names:
         flags = sum({"i": re.IGNORECASE, "m": re.MULTILINE, "s": re.DOTALL}.get(name, re.NOFLAG) for name in names)
         search = re.compile(str(value), flags | re.ASCII if str(value).isascii() else flags).search
@@ -124,12 +122,10 @@ def value_check(field: str | None, names: list[str], value: Any, placeholders: M
     if "cidr" in names:
         network = ipaddress.ip_network(value, strict=False)
         return _over(field, lambda text: _inside(text, network))
-    for name in ("lt", "lte", "gt", "gte"):
-        if name in names:
-            return _over(field, lambda text, name=name: _compares(name, text, float(value)))
-    for part in ("minute", "hour", "day", "week", "month", "year"):
-        if part in names:
-            return _over(field, lambda text, part=part: _part(text, part) == int(value))
+    if compared := {"lt", "lte", "gt", "gte"}.intersection(names):
+        return _over(field, lambda text: _compares(*compared, text, float(value)))
+    if parts := {"minute", "hour", "day", "week", "month", "year"}.intersection(names):
+        return _over(field, lambda text: _part(text, *parts) == int(value))
     return _text_check(field, names, value, placeholders)
 
 

@@ -13,6 +13,12 @@ from secops.match.rule import Correlation, RuleSet
 from secops.match.source import MAX_BYTES
 from tests.match.conftest import Documents, correlation, rule
 
+LAUGHS = "\n".join(
+    [
+        "a: &a [x,x,x,x,x,x,x,x,x]",
+        *(f"{name}: &{name} [{','.join([f'*{before}'] * 9)}]" for before, name in zip("abcdef", "bcdefg", strict=True)),
+    ]
+).encode()
 HEAD = "title: T\nid: 5e0d1f2a-0000-4000-8000-000000000001\nlogsource: {product: linux}\n"
 
 
@@ -110,8 +116,7 @@ def test_metadata_reaches_the_later_stages(load: Documents) -> None:
         (b"a: " + b"- " * 50_000 + b"x", "not YAML"),
         (b"x" * (MAX_BYTES + 1), "larger than"),
         (b"title: \xff\xfe", "not UTF-8"),
-        (b"a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\n"
-         b"d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: [*e,*e,*e,*e,*e,*e,*e]\n", "nodes"),
+        (LAUGHS, "nodes"),
         (b"!!python/object/apply:os.system [id]", "not a rule"),
         (b"- a\n- b\n", "not a rule"),
         (b"a: 1e999999999\nb: !!int nine\n", "cannot read value"),
