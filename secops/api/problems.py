@@ -140,7 +140,7 @@ def _status(code: str) -> int:
     words = {
         "missing": 404, "not_found": 404, "unknown": 404,
         "forbidden": 403, "denied": 403, "not_allowed": 403,
-        "conflict": 409, "taken": 409, "exists": 409, "state": 409,
+        "conflict": 409, "taken": 409, "exists": 409, "state": 409, "status": 409,
         "throttled": 429, "busy": 503, "full": 507,
     }  # fmt: skip
     return words.get(code.rsplit(".", 1)[-1], 400)
