@@ -137,7 +137,7 @@ class Window:
 
     def compare(self, measure: float) -> bool:
         """Whether the measure satisfies every condition of the rule."""
-        return all([compares(measure, number) for compares, number in self._conditions])
+        return all(compares(measure, number) for compares, number in self._conditions)
 
 
 _COMPARE: Final[Mapping[str, Callable[[float, float], bool]]] = {
