@@ -39,7 +39,8 @@ run: setup ## Start the whole service with embedded engines; state goes to ./var
 	$(BIN)/secops serve --state $(STATE)
 
 test: setup-dev ## Run the tests; what needs an absent server is skipped with the reason
-	$(BIN)/pytest
+	$(BIN)/pytest -m "not process" -n auto --dist loadgroup
+	$(BIN)/pytest -m process
 
 check: setup-dev ## Lint, types, import contracts, rules
 	$(BIN)/ruff check .
