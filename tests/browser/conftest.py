@@ -32,9 +32,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         yield found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(server: Running) -> Iterator[Browser]:
-    """Debian's Chromium; asked for after the server, so that a missing browser is the first thing said."""
+    """Debian's Chromium, closed after each file, as Playwright's event loop would stop asyncio.run in tests that follow; asked for after the server, so that a missing browser is the first thing said."""
     assert CHROMIUM is not None
     with sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)

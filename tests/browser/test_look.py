@@ -13,7 +13,7 @@ from secops.api.session import COOKIE
 from secops.records import Level
 from tests.console.world import PASSWORD, World, make_world, send
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(300), pytest.mark.xdist_group("browser")]
+pytestmark = [pytest.mark.browser, pytest.mark.process, pytest.mark.timeout(300), pytest.mark.xdist_group("browser")]
 
 PAGES = {
     "": ["/login"],
