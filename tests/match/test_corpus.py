@@ -19,6 +19,8 @@ from secops.match.scan import Databases
 from tests.match import naive
 from tests.match.corpus import CORPUS, sigmahq, windows_events
 
+pytestmark = pytest.mark.timeout(900)  # forty thousand events through a naive evaluator
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
