@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -44,6 +45,7 @@ QUARANTINE: Final = "event.kind:pipeline_error"
 PAGE: Final = 50
 EXPORTED: Final = 10_000
 BUCKETS: Final = 60
+PICTURE_SECONDS: Final = 0.3  # a search that took longer is not repeated for the chart and each facet
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,7 @@ def listing(visit: Visit) -> Response:
     """The search page; a query that cannot be understood is answered with the page and the reason."""
     asked = _asked(visit)
     try:
-        found = _search(visit.service.index, _query(visit, asked))
+        found = search_with_picture(visit.service.index, _query(visit, asked), whole=bool(visit.query("whole")))
     except QuerySyntaxError as error:
         return visit.page("events.html", 400, asked=asked, found=None, error=error, ranges=labels.RANGES)
     return visit.page("events.html", asked=asked, found=found, error=None, ranges=labels.RANGES)
@@ -145,11 +147,20 @@ def _lines(index: Index, query: Query) -> Iterator[bytes]:
         query = replace(query, before=page.next)
 
 
-def _search(index: Index, query: Query) -> dict[str, Any]:
-    """A page of hits; the picture around them only with the first page."""
+def search_with_picture(index: Index, query: Query, *, whole: bool) -> dict[str, Any]:
+    """A page of hits, and with the first page the picture around them.
+
+    A query that the index cannot decide alone is confirmed event by event, and would be for each part of the picture: then
+    the hits come without it, unless the visitor asks for the ``whole``.
+    """
+    begun = time.monotonic()
     page = index.search(query)
-    found: dict[str, Any] = {"page": page, "chart": [], "facets": []}
-    if query.before is None and page.hits:
+    found: dict[str, Any] = {"page": page, "chart": [], "facets": [], "left_out": False}
+    if query.before is not None or not page.hits:
+        return found
+    costly = not page.total_exact or time.monotonic() - begun > PICTURE_SECONDS
+    found["left_out"] = costly and not whole
+    if not found["left_out"]:
         found["chart"] = index.histogram(query, BUCKETS)
         found["facets"] = [(field, values) for field in FACETS if (values := index.facets(query, field, 5))]
     return found

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import re
 import time
+from contextlib import closing
 
 import orjson
 import pytest
 
 from identity.principal import Role
 from secops.alert import queries
+from secops.console import events
 from secops.console.people import PAGE as PEOPLE_PAGE
 from secops.records import Level
+from secops.store.index import Query
+from secops.store.sqlite import SqliteIndex
 from secops.ticket import desk
 from tests.console.world import World, send
 
@@ -347,3 +351,15 @@ def test_healthz_and_the_authoritys_files_are_for_everybody(world: World) -> Non
         posted = client.post("/pki/ocsp", content=b"\x30\x00", headers={"content-type": "application/ocsp-request"})
         assert posted.headers["content-type"] == "application/ocsp-response"
         assert client.get(world.pki_origin + "/login").status_code == 404
+
+
+def test_a_costly_search_is_answered_without_its_picture(world: World) -> None:
+    world.brute_force("192.0.2.120", host="costly-120")
+    with closing(SqliteIndex(world.service.index_dir, world.service.log, count_seconds=0.0)) as index:
+        query = Query(text="message:*failed*password*", tenants=None, limit=2)
+        assert not index.search(query).total_exact
+        quick = events.search_with_picture(index, query, whole=False)
+        assert (len(quick["page"].hits), quick["left_out"], quick["chart"], quick["facets"]) == (2, True, [], [])
+        whole = events.search_with_picture(index, query, whole=True)
+        assert whole["chart"]
+        assert not whole["left_out"]
