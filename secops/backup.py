@@ -22,6 +22,7 @@ import orjson
 
 from secops import private_file
 from secops.errors import UserError
+from secops.store.snapshot import snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -68,9 +69,12 @@ def save(state: Path, database: Database, out: Path, *, now: datetime, progress:
                 writer.add(path)
             with database.begin():  # BEGIN IMMEDIATE: other writers wait
                 writer.add_database(state)
-                for path in _files(state / "log"):
+                taken = snapshot(state / "log")
+                for name, content in sorted(taken.small.items()):
+                    writer.add_bytes(f"log/{name}", content)
+                for path, size in taken.segments:
                     if path not in sealed:
-                        writer.add(path)
+                        writer.add(path, size)
                 for folder in FOLDERS:
                     for path in _files(state / folder):
                         writer.add(path)
@@ -123,10 +127,15 @@ class _Writer:
         self.hashes: dict[str, str] = {}
         self.size = 0
 
-    def add(self, path: Path) -> None:
-        """Add one file as long as it is now; a segment that grows meanwhile is cut at that length."""
+    def add(self, path: Path, size: int | None = None) -> None:
+        """Add the first ``size`` bytes of a file, or all that it has now."""
         with path.open("rb") as file:
-            self._add(path.relative_to(self.state).as_posix(), file, os.fstat(file.fileno()).st_size)
+            whole = os.fstat(file.fileno()).st_size
+            self._add(path.relative_to(self.state).as_posix(), file, whole if size is None else size)
+
+    def add_bytes(self, name: str, content: bytes) -> None:
+        """Add what was read already."""
+        self._add(name, io.BytesIO(content), len(content))
 
     def add_database(self, state: Path) -> None:
         """Add a consistent copy of the SQLite database."""
