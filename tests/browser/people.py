@@ -8,6 +8,10 @@ from dataclasses import dataclass, field
 import pyotp
 from playwright.sync_api import Page, expect
 
+from tests.waiting import wait_until
+
+STEP = 30  # seconds of a one-time code
+MARGIN = 10  # seconds a form may take from the choice of the code to the service
 PASSWORD = "五月的风吹过政务大厅2026"
 
 
@@ -21,12 +25,16 @@ class Person:
 
     def code(self) -> str:
         """A code that was not used yet: of this step, the one before or the one after, as the service accepts."""
-        now = int(time.time()) // 30
-        step = next(
-            step for step in (now - 1, now, now + 1) if step not in self.used and step > max(self.used, default=0)
-        )
+        wait_until(lambda: self._next_step() > 0, timeout=STEP + MARGIN, what="a one-time code that was not used")
+        step = self._next_step()
         self.used.add(step)
-        return pyotp.TOTP(self.secret).at(step * 30)
+        return pyotp.TOTP(self.secret).at(step * STEP)
+
+    def _next_step(self) -> int:
+        """The earliest step whose code the service still accepts when the form reaches it; 0 if all are used."""
+        now = time.time()
+        accepted = range(int(now + MARGIN) // STEP - 1, int(now) // STEP + 2)
+        return next((step for step in accepted if step > max(self.used, default=0)), 0)
 
 
 def enrol(page: Page, person: Person, button: str) -> None:
