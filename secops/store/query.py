@@ -120,7 +120,7 @@ def parse(text: str) -> Node:
         return All()
     try:
         found = luqum_parse(text)
-    except (ParseError, ValueError) as error:
+    except (ParseError, ValueError, ArithmeticError) as error:  # a boost that is no number is a decimal error
         raise _syntax_error(text, str(error)) from error
     return _Reducer().reduce(found, None, 0)
 

@@ -165,6 +165,11 @@ def test_any_text_is_a_query_or_refused(text: str) -> None:
     assert matches(dict(SSHD)) in {True, False}
 
 
+def test_a_boost_that_is_no_number_is_refused() -> None:
+    with pytest.raises(QuerySyntaxError):
+        query.parse("1^.")
+
+
 @given(st.text("()[]{}:*?\\/\"'~^+-!&|<>= aANDORTOT登1.@", max_size=40))
 def test_any_punctuation_is_a_query_or_refused(text: str) -> None:
     try:
