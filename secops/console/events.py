@@ -21,7 +21,7 @@ from secops.records import DATASET, EVENT_ID, HOST, MESSAGE, ORIGINAL, RAW, TENA
 from secops.store.index import Query, QuerySyntaxError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from starlette.responses import Response
 
@@ -147,18 +147,20 @@ def _lines(index: Index, query: Query) -> Iterator[bytes]:
         query = replace(query, before=page.next)
 
 
-def search_with_picture(index: Index, query: Query, *, whole: bool) -> dict[str, Any]:
+def search_with_picture(
+    index: Index, query: Query, *, whole: bool, monotonic: Callable[[], float] = time.monotonic
+) -> dict[str, Any]:
     """A page of hits, and with the first page the picture around them.
 
     A query that the index cannot decide alone is confirmed event by event, and would be for each part of the picture: then
     the hits come without it, unless the visitor asks for the ``whole``.
     """
-    begun = time.monotonic()
+    begun = monotonic()
     page = index.search(query)
     found: dict[str, Any] = {"page": page, "chart": [], "facets": [], "left_out": False}
     if query.before is not None or not page.hits:
         return found
-    costly = not page.total_exact or time.monotonic() - begun > PICTURE_SECONDS
+    costly = not page.total_exact or monotonic() - begun > PICTURE_SECONDS
     found["left_out"] = costly and not whole
     if not found["left_out"]:
         found["chart"] = index.histogram(query, BUCKETS)
