@@ -50,11 +50,11 @@ def detect(
     started = time.process_time()
     ruleset = load_rules(rules)
     detector = Detector(ruleset, databases=Databases(cache_directory()), cached=cache)
-    if events.exists() and events.stat().st_size > 0:
-        detector.engine.prepare()
+    detector.engine.prepare()
     loaded = time.process_time()
     _report_refusals(ruleset)
     gc.freeze()
+    gc.set_threshold(200_000, 50, 100)  # batches of events are no garbage, and have no cycles
     tally = Tally()
     try:
         with open_lines(events) as stream:
@@ -122,7 +122,7 @@ def _hits(
     hits = detector.engine.match(events)
     for hit in hits:
         yield hit.rule_id, numbers[hit.index], hit.fields, {}
-    if detector.ruleset.correlations:
+    if detector.correlates:
         for index in {hit.index for hit in hits}:
             events[index][EVENT_ID] = str(numbers[index])
         for match in detector.correlate(hits, events):

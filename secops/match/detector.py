@@ -46,6 +46,7 @@ class Detector:
         self.engine = Engine(ruleset.detections, databases=databases, cached=cached)
         self.undated = 0  # events whose @timestamp could not be read
         self._infos = ruleset.infos()
+        self.correlates = bool(ruleset.correlations)
         late = lateness // _MICROSECOND
         self._correlators = {rule.id: Correlator(rule, lateness=late) for rule in ruleset.correlations}
         self._listeners: dict[str, list[Correlator]] = defaultdict(list)
@@ -77,8 +78,7 @@ class Detector:
 
     def correlate(self, hits: Sequence[Hit], events: Sequence[Event]) -> list[Match]:
         """What correlations make of the hits of a batch, for callers that already have these."""
-        correlated = {rule.id for rule in self.ruleset.correlations}
-        return [match for match in self._matches(hits, events) if match.rule_id in correlated]
+        return [match for match in self._matches(hits, events) if match.rule_id in self._correlators]
 
     def _matches(self, hits: Sequence[Hit], events: Sequence[Event]) -> Iterator[Match]:
         for hit in hits:

@@ -39,24 +39,25 @@ class FieldIndex:
         self._room = CACHED_CHARACTERS if cached else 0
 
     def _build(self, witnesses: Iterable[tuple[Test, int]], databases: Databases) -> None:
-        exact, literals = defaultdict[str, set[int]](set), defaultdict[str, set[int]](set)
-        tails: dict[str, dict[str, set[int]]] = {mark: defaultdict(set) for mark in _SEPARATORS}
+        patterns: dict[str, dict[str, set[int]]] = defaultdict(lambda: defaultdict(set))  # kind -> literal -> rules
         regexes = defaultdict[tuple[str, str], set[int]](set)
         tests = defaultdict[object, set[int]](set)
         present = set[int]()
         for test, rule in witnesses:
             if isinstance(test, Pattern):
-                self._place(test, exact, tails, literals, present).add(rule)
+                kind, literal = placed(test)
+                patterns[kind][literal].add(rule)
             elif isinstance(test, Regex):
                 regexes[test.pattern, test.flags].add(rule)
             elif isinstance(test, (Cidr, Compare)):
                 tests[test].add(rule)
             else:
                 present.add(rule)
-        self._exact = _frozen(exact)
-        self._tails = {mark: _frozen(of) for mark, of in tails.items() if of}
+        self._exact = _frozen(patterns["exact"])
+        self._tails = {mark: _frozen(patterns[mark]) for mark in _SEPARATORS if mark in patterns}
+        present.update(*patterns["present"].values())
         self._tests = [(text_test(test), tuple(sorted(rules))) for test, rules in tests.items()]
-        if literals:
+        if literals := patterns["literal"]:
             self._literals = databases.literals(list(literals))
             self._of_literal = [tuple(sorted(rules)) for rules in literals.values()]
         if regexes:
@@ -64,27 +65,6 @@ class FieldIndex:
             self._of_regex = [tuple(sorted(rules)) for rules in regexes.values()]
             present.update(rule for position in hard for rule in self._of_regex[position])
         self._present = tuple(sorted(present))
-
-    @staticmethod
-    def _place(
-        test: Pattern,
-        exact: dict[str, set[int]],
-        tails: dict[str, dict[str, set[int]]],
-        literals: dict[str, set[int]],
-        present: set[int],
-    ) -> set[int]:
-        """The set that the witness belongs to: whole texts, last path components, substrings, or any text at all."""
-        parts = fold_parts(test.parts)
-        whole = literal_of(parts)
-        if whole is not None:
-            return exact[whole]
-        last = parts[-1]
-        if not isinstance(last, Wild):
-            for mark, of in tails.items():
-                if mark in last and (tail := last[last.rindex(mark) :]) != mark:
-                    return of[tail]
-        literal = longest_literal(test)
-        return literals[literal] if literal else present
 
     def lookup(self, text: str) -> tuple[int, ...]:
         """Rules that a value of this text may satisfy; remembers the answer."""
@@ -115,6 +95,21 @@ class FieldIndex:
             if holds(text):
                 found += rules
         return tuple(dict.fromkeys(found))
+
+
+def placed(test: Pattern) -> tuple[str, str]:
+    """Where a pattern is looked up: ``exact``, a separator (by the last path component), ``literal``, or ``present``."""
+    parts = fold_parts(test.parts)
+    whole = literal_of(parts)
+    if whole is not None:
+        return "exact", whole
+    last = parts[-1]
+    if not isinstance(last, Wild):
+        for mark in _SEPARATORS:
+            if mark in last and (tail := last[last.rindex(mark) :]) != mark:
+                return mark, tail
+    literal = longest_literal(test)
+    return ("literal", literal) if literal else ("present", "")
 
 
 def _frozen(sets: dict[str, set[int]]) -> dict[str, tuple[int, ...]]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from typing import TYPE_CHECKING, Any
+from collections import Counter, defaultdict
+from typing import TYPE_CHECKING, Any, Final
 
 from secops.match.atoms import evaluate, text_test
 from secops.match.generate import Folded, ManyValued, Texts, generate
 from secops.match.index import FieldIndex
 from secops.match.rule import And, Atom, Detection, Not, Or, Pattern, Rule
 from secops.match.text import literal_of, scalars, text_of
+from secops.match.tune import NOISY, SIZE, Sample
 from secops.match.witness import witness
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from secops.match.generate import Confirm
     from secops.match.rule import Expression, Test
     from secops.match.scan import Databases
+
+FIRST_TUNE: Final = 1000  # candidates looked at before a sample is taken
 
 
 class Candidate:
@@ -42,32 +45,63 @@ class Candidate:
 
 
 class Plan:
-    """The rules of one signature."""
+    """The rules of one signature.
+
+    When rules have been looked at often in vain, a sample of the next events is taken and the witnesses of the noisiest
+    rules are chosen anew by what it shows; then again after eight times as many.
+    """
 
     def __init__(self, candidates: Sequence[Candidate], databases: Databases, *, cached: bool = True) -> None:
         self._candidates = tuple(candidates)
-        self._always: list[int] = []
+        self._databases = databases
+        self._cached = cached
+        self._witnesses = [witness(candidate.expression) for candidate in candidates]
+        self._always = [number for number, found in enumerate(self._witnesses) if found is None]
+        self._indexes: dict[str | None, tuple[tuple[tuple[Test, int], ...], FieldIndex]] = {}
+        self._sample: list[Mapping[str, Any]] | None = None
+        self._tried, self._tune_at = 0, FIRST_TUNE
+        self._arrange()
+
+    def _arrange(self) -> None:
+        """Build the indexes that the witnesses ask for; those that stay as they were are kept with their caches."""
         by_field: dict[str | None, list[tuple[Test, int]]] = defaultdict(list)
-        for number, candidate in enumerate(candidates):
-            found = witness(candidate.expression)
-            if found is None:
-                self._always.append(number)
-                continue
-            for atom in found.atoms:
+        for number, found in enumerate(self._witnesses):
+            for atom in found.atoms if found is not None else ():
                 by_field[atom.field].append((atom.test, number))
-        keywords = by_field.pop(None, None)
+        before, self._indexes = self._indexes, {}
+        for field, listed in by_field.items():
+            tests = tuple(listed)
+            kept = before.get(field)
+            same = kept is not None and kept[0] == tests
+            index = kept[1] if kept is not None and same else FieldIndex(tests, self._databases, cached=self._cached)
+            self._indexes[field] = tests, index
         self._fields = [
-            (field, index.cache, index.lookup)
-            for field, index in (
-                (name, FieldIndex(tests, databases, cached=cached))
-                for name, tests in by_field.items()
-                if name is not None
-            )
+            (field, index.cache, index.lookup) for field, (_, index) in self._indexes.items() if field is not None
         ]
-        self._keywords = FieldIndex(keywords, databases, cached=cached) if keywords else None
+        keywords = self._indexes.get(None)
+        self._keywords = keywords[1].lookup if keywords is not None else None
 
     def match(self, view: Mapping[str, Any]) -> list[Rule]:
         """Rules that hold for the event, in the order of the rule set."""
+        if self._sample is not None:
+            self._take(self._sample, view)
+        found = self._find(view)
+        if not found:
+            return []
+        texts = Texts(view)
+        folded = Folded(texts)
+        candidates = self._candidates
+        self._tried += len(found)
+        if self._tried >= self._tune_at and self._sample is None:
+            self._sample = []
+        return [
+            candidate.rule
+            for number in (sorted(set(found)) if len(found) > 1 else found)
+            if (candidate := candidates[number]).holds(texts, folded, view)
+        ]
+
+    def _find(self, view: Mapping[str, Any]) -> list[int]:
+        """Numbers of the candidates, some perhaps twice."""
         found = list(self._always)
         get = view.get
         for field, cache, lookup in self._fields:
@@ -84,18 +118,31 @@ class Plan:
                 found += rules
         if self._keywords is not None:
             for value in view.values():
-                found += _many(value, self._keywords.lookup)
-        return self._confirm(found, view) if found else []
+                found += _many(value, self._keywords)
+        return found
 
-    def _confirm(self, found: list[int], view: Mapping[str, Any]) -> list[Rule]:
-        texts = Texts(view)
-        folded = Folded(texts)
-        candidates = self._candidates
-        return [
-            candidate.rule
-            for number in (sorted(set(found)) if len(found) > 1 else found)
-            if (candidate := candidates[number]).holds(texts, folded, view)
-        ]
+    def _take(self, sample: list[Mapping[str, Any]], view: Mapping[str, Any]) -> None:
+        sample.append(view)
+        if len(sample) >= SIZE:
+            self._tune(sample)
+            self._sample = None
+            self._tune_at = self._tried * 8
+
+    def _tune(self, views: Sequence[Mapping[str, Any]]) -> None:
+        """Choose the witnesses of noisy rules anew."""
+        sample = Sample(views)
+        counts = Counter(number for view in views for number in set(self._find(view)))
+        changed = False
+        for number, count in counts.items():
+            current = self._witnesses[number]
+            if current is None or count < NOISY * len(views):
+                continue
+            better = sample.better(self._candidates[number].expression, current)
+            if better is not None:
+                self._witnesses[number] = better
+                changed = True
+        if changed:
+            self._arrange()
 
 
 def _many(value: object, lookup: Callable[[str], tuple[int, ...]]) -> Iterable[int]:

@@ -100,7 +100,7 @@ class Databases:
             return FewLiterals(literals)
         if self._module is None:
             return Grams(literals)
-        expressions = [_escape(literal.encode("utf-8", "replace")) for literal in literals]
+        expressions = [_escape(literal) for literal in literals]
         return Vector(self._database(expressions, [self._hyperscan.HS_FLAG_SINGLEMATCH] * len(expressions)))
 
     def regexes(self, regexes: Sequence[tuple[str, str]]) -> tuple[Scanner, tuple[int, ...]]:
@@ -109,12 +109,18 @@ class Databases:
             return FewLiterals(()), tuple(range(len(regexes)))
         flags = [self._flags(letters) for _, letters in regexes]
         encoded = [pattern.encode("utf-8", "replace") for pattern, _ in regexes]
-        hard = tuple(at for at in range(len(regexes)) if not self._compiles(encoded[at], flags[at]))
-        kept = [at for at in range(len(regexes)) if at not in hard]
+        try:
+            return Vector(self._database(encoded, flags)), ()
+        except self._hyperscan.HyperscanError:
+            return self._without_the_hard(encoded, flags)
+
+    def _without_the_hard(self, expressions: list[bytes], flags: list[int]) -> tuple[Scanner, tuple[int, ...]]:
+        """A scanner of what can be compiled, found by trying each by itself."""
+        hard = tuple(at for at in range(len(expressions)) if not self._compiles(expressions[at], flags[at]))
+        kept = [at for at in range(len(expressions)) if at not in hard]
         if not kept:
             return FewLiterals(()), hard
-        database = self._database([encoded[at] for at in kept], [flags[at] for at in kept], kept)
-        return Vector(database), hard
+        return Vector(self._database([expressions[at] for at in kept], [flags[at] for at in kept], kept)), hard
 
     @property
     def _hyperscan(self) -> Any:  # noqa: ANN401 - a module without types
@@ -130,19 +136,24 @@ class Databases:
 
     def _compiles(self, expression: bytes, flags: int) -> bool:
         try:
-            self._database([expression], [flags])
+            self._compile([expression], [flags], [0])
         except self._hyperscan.HyperscanError:
             return False
         return True
 
-    def _database(self, expressions: list[bytes], flags: list[int], ids: list[int] | None = None) -> Any:  # noqa: ANN401 - see Vector
-        stored = self._stored(expressions, flags, ids)
-        if stored is not None and stored.is_file() and (loaded := self._load(stored)) is not None:
-            return loaded
+    def _compile(self, expressions: list[bytes], flags: list[int], ids: list[int]) -> Any:  # noqa: ANN401 - see Vector
         database = self._hyperscan.Database(mode=self._hyperscan.HS_MODE_BLOCK)
-        database.compile(expressions=expressions, ids=ids or list(range(len(expressions))), flags=flags)
+        database.compile(expressions=expressions, ids=ids, flags=flags)
+        return database
+
+    def _database(self, expressions: list[bytes], flags: list[int], ids: list[int] | None = None) -> Any:  # noqa: ANN401 - see Vector
+        numbers = ids or list(range(len(expressions)))
+        stored = self._stored(expressions, flags, numbers)
+        if stored is not None and is_ours(stored) and (loaded := self._load(stored)) is not None:
+            return loaded
+        database = self._compile(expressions, flags, numbers)
         if stored is not None:
-            _write(stored, self._hyperscan.dumpb(database))
+            write_whole(stored, self._hyperscan.dumpb(database))
         return database
 
     def _load(self, stored: Path) -> Any:  # noqa: ANN401 - see Vector
@@ -154,13 +165,12 @@ class Databases:
             return None
         return database
 
-    def _stored(self, expressions: list[bytes], flags: list[int], ids: list[int] | None) -> Path | None:
-        if self._directory is None or len(expressions) == 1:
+    def _stored(self, expressions: list[bytes], flags: list[int], ids: list[int]) -> Path | None:
+        if self._directory is None:
             return None
         digest = hashlib.sha256(_FORMAT + self._hyperscan.__version__.encode())
-        for expression, flag in zip(expressions, flags, strict=True):
-            digest.update(b"%d:%d:%s" % (flag, len(expression), expression))
-        digest.update(repr(ids).encode())
+        for expression, flag, number in zip(expressions, flags, ids, strict=True):
+            digest.update(b"%d:%d:%d:%s" % (number, flag, len(expression), expression))
         return self._directory / f"{digest.hexdigest()}.hs"
 
 
@@ -171,13 +181,27 @@ def _hyperscan() -> Any:  # noqa: ANN401 - see Vector
         return None
 
 
-def _escape(literal: bytes) -> bytes:
-    return b"".join(b"\\x%02x" % byte if not chr(byte).isalnum() or byte > 0x7F else bytes([byte]) for byte in literal)  # noqa: PLR2004 - ASCII
+_ESCAPES: Final = [chr(byte) if byte < 0x80 and chr(byte).isalnum() else f"\\x{byte:02x}" for byte in range(256)]  # noqa: PLR2004 - ASCII
 
 
-def _write(path: Path, data: bytes) -> None:
-    """Store whole or not at all; another process may be writing the same."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+def _escape(literal: str) -> bytes:
+    return "".join([_ESCAPES[byte] for byte in literal.encode("utf-8", "replace")]).encode()
+
+
+def is_ours(path: Path) -> bool:
+    """Whether a stored file was written by this user: what another could write is not read, let alone run."""
+    try:
+        return path.stat().st_uid == os.geteuid()
+    except OSError:
+        return False
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Store whole or not at all; another process may be writing the same. A cache that cannot be written is no loss."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}")
-    temporary.write_bytes(data)
-    temporary.replace(path)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)

@@ -13,7 +13,7 @@ from secops.match.rule import And, Atom, Cidr, Compare, Exists, IsNull, Not, Pat
 from secops.match.text import fold
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from secops.match.rule import Expression
 
@@ -43,15 +43,20 @@ _FREQUENT: Final[Mapping[str, float]] = {
 }
 
 
-def witness(expression: Expression, *, positive: bool = True) -> Witness | None:
-    """The cheapest witnesses of an expression (or of its negation); None when it can be true of an empty event."""
+def witness(
+    expression: Expression, *, positive: bool = True, share: Callable[[Atom], float] | None = None
+) -> Witness | None:
+    """The cheapest witnesses of an expression (or of its negation); None when it can be true of an empty event.
+
+    ``share`` gives the share of events for which an atom is true; by default it is estimated.
+    """
     if isinstance(expression, Atom):
-        return _of_atom(expression) if positive else None
+        return _of_atom(expression, share or estimate) if positive else None
     if isinstance(expression, Not):
-        return witness(expression.child, positive=not positive)
+        return witness(expression.child, positive=not positive, share=share)
     if not expression.children:
         return None if isinstance(expression, And) == positive else Witness(0.0, ())
-    found = [witness(child, positive=positive) for child in expression.children]
+    found = [witness(child, positive=positive, share=share) for child in expression.children]
     if isinstance(expression, And) == positive:
         return min((each for each in found if each is not None), default=None, key=lambda each: each.cost)
     return _union(found)
@@ -67,14 +72,15 @@ def _union(found: Iterable[Witness | None]) -> Witness | None:
     return Witness(cost, tuple(atoms))
 
 
-def _of_atom(atom: Atom) -> Witness | None:
+def _of_atom(atom: Atom, share: Callable[[Atom], float]) -> Witness | None:
     test = atom.test
     if isinstance(test, (IsNull, Exists)):
         return None  # true of absent or null fields, which have no text to look up
-    return Witness(_share(atom) + _COST_PER_ATOM, (atom,))
+    return Witness(share(atom) + _COST_PER_ATOM, (atom,))
 
 
-def _share(atom: Atom) -> float:
+def estimate(atom: Atom) -> float:
+    """Share of events that make an atom true, judged by its text alone."""
     test = atom.test
     if isinstance(test, Pattern):
         share = _pattern_share(test)
