@@ -17,7 +17,6 @@ from secops.match.rule import (
     FieldRef,
     IsNull,
     Not,
-    Or,
     Pattern,
     Regex,
     Test,
@@ -57,17 +56,15 @@ def atom_holds(atom: Atom, event: Mapping[str, Any]) -> bool:
     return value is not MISSING and _some(atom.test, value, event)
 
 
-def matched(expression: Expression, event: Mapping[str, Any], *, positive: bool = True) -> Iterator[str]:
-    """Fields whose positive atoms hold, for the detail of a hit; a keyword yields the fields it was found in."""
+def positive_atoms(expression: Expression, *, positive: bool = True) -> Iterator[Atom]:
+    """Atoms that speak for the expression, not against it."""
     if isinstance(expression, Not):
-        yield from matched(expression.child, event, positive=not positive)
-    elif isinstance(expression, (And, Or)):
+        yield from positive_atoms(expression.child, positive=not positive)
+    elif not isinstance(expression, Atom):
         for child in expression.children:
-            yield from matched(child, event, positive=positive)
-    elif positive and expression.field is None:
-        yield from (name for name, value in event.items() if _some(expression.test, value, event))
-    elif positive and expression.field is not None and atom_holds(expression, event):
-        yield expression.field
+            yield from positive_atoms(child, positive=positive)
+    elif positive:
+        yield expression
 
 
 def _some(test: Test, value: object, event: Mapping[str, Any]) -> bool:

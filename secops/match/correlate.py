@@ -63,13 +63,14 @@ class Group:
 class Correlator:
     """One correlation rule over all its keys."""
 
-    def __init__(self, rule: Rule, *, lateness: int) -> None:
+    def __init__(self, rule: Rule, *, lateness: int, max_keys: int = MAX_KEYS) -> None:
         assert isinstance(rule.body, Correlation)
         self.rule = rule
         self.body = rule.body
         self.late = self.evicted = self.dropped = 0
         self.held = 0  # hits that all keys hold together
         self._lateness = lateness
+        self._max_keys = max_keys
         self._groups: OrderedDict[tuple[str, ...], Group] = OrderedDict()
         self._changed: dict[tuple[str, ...], None] = {}
         self._fields = {each: tuple(self._names(each)) for each in self.body.rules}
@@ -136,7 +137,7 @@ class Correlator:
         groups = self._groups
         group = groups.get(key)
         if group is None:
-            if len(groups) >= MAX_KEYS:
+            if len(groups) >= self._max_keys:
                 self._evict()
             group = groups[key] = Group(window_of(self.body))
         else:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from secops.match.atoms import matched
+from secops.match.explain import Explanation
 from secops.match.plan import Plan, alive
 from secops.match.route import CATEGORIES, Signature, covers, signature_of, view_of
 from secops.match.rule import Atom, Detection, Not, Pattern
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 _KNOWN_TYPES: Final = frozenset({int, str, type(None)})
 MAX_SIGNATURES: Final = 4096
-MAX_FIELDS: Final = 64  # fields reported with a hit
 
 
 class Hit(NamedTuple):
@@ -45,6 +44,7 @@ class Engine:
         self._cached = cached
         self._by_key: dict[Hashable, Plan] = {}
         self._by_signature: dict[Signature, Plan] = {}
+        self._explanations: dict[str, Explanation] = {}
         self._event_ids = _event_ids(rule for rule, _ in self._rules)
 
     def match(self, events: Sequence[Event]) -> list[Hit]:
@@ -53,8 +53,14 @@ class Engine:
         for index, event in enumerate(events):
             plan = self._plan(event)
             view = view_of(event) if DATASET in event or ORIGINAL in event else event
-            hits.extend(Hit(rule.id, index, detail(rule, view)) for rule in plan.match(view))
+            hits.extend(Hit(rule.id, index, self._explain(rule, view)) for rule in plan.match(view))
         return hits
+
+    def _explain(self, rule: Rule, view: Mapping[str, Any]) -> Mapping[str, Any]:
+        explanation = self._explanations.get(rule.id)
+        if explanation is None:
+            explanation = self._explanations[rule.id] = Explanation(rule)
+        return explanation.fields(view)
 
     def prepare(self) -> None:
         """Build the plans of the usual signatures now, so that no event waits for a database to be compiled."""
@@ -70,15 +76,13 @@ class Engine:
                     yield signature
 
     def _plan(self, event: Mapping[str, Any]) -> Plan:
-        if DATASET not in event:
+        dataset = event.get(DATASET)
+        if dataset is None:
             event_id = event.get("EventID")
             if type(event_id) in _KNOWN_TYPES and type(channel := event.get("Channel")) is str:
-                plan = self._by_key.get((channel, event_id))
-                if plan is not None:
-                    return plan
-                return self._remember((channel, event_id), event)
-        elif not event[DATASET].startswith("windows."):
-            return self._by_key.get(event[DATASET]) or self._remember(event[DATASET], event)
+                return self._by_key.get((channel, event_id)) or self._remember((channel, event_id), event)
+        elif type(dataset) is str and not dataset.startswith("windows."):
+            return self._by_key.get(dataset) or self._remember(dataset, event)
         return self._for(signature_of(event))
 
     def _remember(self, key: Hashable, event: Mapping[str, Any]) -> Plan:
@@ -100,17 +104,6 @@ class Engine:
             plan = Plan(alive(covered, event_id), self._databases, cached=self._cached)
             self._by_signature[signature] = plan
         return plan
-
-
-def detail(rule: Rule, view: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields behind a hit with their values."""
-    assert isinstance(rule.body, Detection)
-    fields: dict[str, Any] = {}
-    for name in matched(rule.body.expression, view):
-        fields[name] = view.get(name)  # a test for null holds of an absent field
-        if len(fields) >= MAX_FIELDS:
-            break
-    return fields
 
 
 def _event_ids(rules: Iterable[Rule]) -> frozenset[str]:

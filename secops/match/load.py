@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from secops.match.correlations import read_correlation, read_duration, read_texts
+from secops.match.filters import Filter, apply_filters, read_filter
 from secops.match.resolve import resolve
 from secops.match.rule import Detection, Examples, LogSource, Refusal, Rule, RuleSet
 from secops.match.selections import read_detection
@@ -33,6 +34,7 @@ class _Reading:
 
     placeholders: Mapping[str, tuple[str, ...]]
     rules: dict[str, Rule] = field(default_factory=dict)
+    filters: dict[str, Filter] = field(default_factory=dict)
     refused: list[Refusal] = field(default_factory=list)
     files: int = 0
 
@@ -49,8 +51,9 @@ def load_rules(paths: Sequence[Path], *, placeholders: Mapping[str, tuple[str, .
     for file in rule_files(paths):
         reading.files += 1
         _read_file(file, reading)
-    rules, refused = resolve(reading.rules.values())
-    return RuleSet(tuple(rules), (*reading.refused, *refused), reading.files, tuple(paths))
+    filtered, idle = apply_filters(reading.rules.values(), tuple(reading.filters.values()))
+    rules, refused = resolve(filtered)
+    return RuleSet(tuple(rules), (*reading.refused, *idle, *refused), reading.files, tuple(paths))
 
 
 def rule_files(paths: Iterable[Path]) -> Iterator[Path]:
@@ -82,15 +85,29 @@ def _read_document(file: str, line: int, document: object, reading: _Reading) ->
         return
     rule_id = str(document.get("id", ""))[:128] if isinstance(document, Block) else ""
     try:
-        rule = read_rule(document, file, line, reading.placeholders)
-        if (first := reading.rules.get(rule.id)) is not None:
-            place = f"{first.info.source}:{first.line}"
-            raise RuleError(  # noqa: TRY301 - refused like every other flaw, just below
-                line, f"编号 {rule.id} 已用于 {place}", f"id {rule.id} is already used at {place}"
-            )
-        reading.rules[rule.id] = rule
+        if isinstance(document, Block) and "filter" in document:
+            _keep(reading, _filter(document, file, line, reading.placeholders))
+        else:
+            _keep(reading, read_rule(document, file, line, reading.placeholders))
     except RuleError as error:
         reading.refuse(file, rule_id, error)
+
+
+def _keep(reading: _Reading, read: Rule | Filter) -> None:
+    """Take a rule or filter in, unless its id is taken."""
+    first = reading.rules.get(read.id) or reading.filters.get(read.id)
+    if first is not None:
+        place = f"{first.info.source if isinstance(first, Rule) else first.file}:{first.line}"
+        raise RuleError(read.line, f"编号 {read.id} 已用于 {place}", f"id {read.id} is already used at {place}")
+    if isinstance(read, Rule):
+        reading.rules[read.id] = read
+    else:
+        reading.filters[read.id] = read
+
+
+def _filter(document: Block, file: str, line: int, placeholders: Mapping[str, tuple[str, ...]]) -> Filter:
+    place = (_identity(document), file, line)
+    return read_filter(document["filter"], _logsource(document), place, placeholders)
 
 
 def read_rule(document: object, file: str, line: int, placeholders: Mapping[str, tuple[str, ...]]) -> Rule:
@@ -101,9 +118,12 @@ def read_rule(document: object, file: str, line: int, placeholders: Mapping[str,
     """
     if not isinstance(document, Block):
         raise RuleError(line, "不是规则：应为映射", "not a rule: a mapping is expected")
-    for key in ("action", "filter"):
-        if key in document:
-            raise RuleError(document.at(key), f"不支持 {key}", f"documents with {key!r} are not understood")
+    if "action" in document:
+        raise RuleError(
+            document.at("action"),
+            "action 已废弃：请写成完整的规则",
+            "action is not part of Sigma any more: write whole rules",
+        )
     if ("detection" in document) == ("correlation" in document):
         raise RuleError(line, "应有 detection 或 correlation 之一", "one of detection and correlation is expected")
     info = _info(document, file)
@@ -131,11 +151,7 @@ def _logsource(document: Block) -> LogSource:
 
 
 def _info(document: Block, file: str) -> RuleInfo:
-    identity = _text(document, "id")
-    if not _ID.fullmatch(identity):
-        raise RuleError(
-            document.at("id"), "缺少 id 或格式不对，请用 UUID", "id is missing or malformed: give the rule a UUID"
-        )
+    identity = _identity(document)
     title = _text(document, "title")
     if not title:
         raise RuleError(document.at("title"), "缺少 title", "title is missing")
@@ -165,6 +181,15 @@ def _info(document: Block, file: str) -> RuleInfo:
     )
     window = alert.get("window")
     return info if window is None else replace(info, window=read_duration(window, alert.at("window")))
+
+
+def _identity(document: Block) -> str:
+    identity = _text(document, "id")
+    if not _ID.fullmatch(identity):
+        raise RuleError(
+            document.at("id"), "缺少 id 或格式不对，请用 UUID", "id is missing or malformed: give the rule a UUID"
+        )
+    return identity
 
 
 def _clauses(document: Block) -> tuple[str, ...]:

@@ -112,7 +112,7 @@ def signature_of(event: Mapping[str, Any]) -> Signature:
         fields = original if isinstance(original, dict) else {}
     channel = fold(text_of(fields.get("Channel")) or "")[:256]
     event_id = text_of(fields.get("EventID", "")) if channel else ""
-    return Signature(str(dataset or "")[:128], channel, event_id)
+    return Signature(dataset[:128] if isinstance(dataset, str) else "", channel, event_id)
 
 
 def covers(source: LogSource, signature: Signature) -> bool:
@@ -148,6 +148,7 @@ def view_of(event: Mapping[str, Any]) -> Mapping[str, Any]:
     """The event as rules see it: its own fields, then its original ones, then Sigma's names for its own."""
     original = event.get(ORIGINAL)
     view = {**original, **event} if isinstance(original, dict) and original else event
-    if (aliases := ALIASES.get(event.get(DATASET, ""))) is not None:
+    dataset = event.get(DATASET)
+    if isinstance(dataset, str) and (aliases := ALIASES.get(dataset)) is not None:
         view = {**view, **{name: view[field] for name, field in aliases if field in view and name not in view}}
     return view

@@ -82,15 +82,23 @@ def _item(key: str, value: object, line: int, placeholders: Mapping[str, tuple[s
     chain = [_modifier(name, line) for name in names]
     raw = bool(RAW_FIRST.intersection(names))
     item = Item(line, values if raw else tuple(map(parse_value, values)), placeholders)
+    _bounded(item)
     for modifier in chain:
         if None in item.values and modifier.name not in _NULL_MODIFIERS:
             raise item.error(f"null 不能使用修饰符 {modifier.name}", f"null cannot take the modifier {modifier.name}")
         item = modifier.apply(item)
-        if len(item.values) > MAX_VALUES:
-            raise item.error("取值过多", f"more than {MAX_VALUES} values after the modifiers")
+        _bounded(item)
     atoms = [_atom(item, field or None, each, bare=not set(names) - _NULL_MODIFIERS) for each in item.values]
     combined = all_of(atoms) if item.all else any_of(dict.fromkeys(atoms))
     return Not(combined) if item.negated else combined
+
+
+def _bounded(item: Item) -> None:
+    if len(item.values) > MAX_VALUES:
+        raise item.error(
+            f"取值超过 {MAX_VALUES} 个，请改用指标列表",
+            f"more than {MAX_VALUES} values: write an indicator list instead",
+        )
 
 
 def _modifier(name: str, line: int) -> Modifier:

@@ -8,15 +8,16 @@ from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
+import orjson
 import pytest
 import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from secops.match import correlate
+from secops.match.correlate import Correlator, Occurrence
 from secops.match.detector import Detector
 from secops.match.load import load_rules
-from secops.match.rule import RuleSet
+from secops.match.rule import Correlation, RuleSet
 from secops.records import Match
 from tests.match.conftest import Documents, correlation, rule
 
@@ -300,11 +301,17 @@ def test_a_flood_on_one_key_is_bounded_and_counted(tmp_path: Path) -> None:
 
 
 def test_too_many_keys_push_out_those_not_seen_for_longest(tmp_path: Path) -> None:
-    found = ruleset(tmp_path, {**COUNT, "group-by": ["user"]})
-    detector = Detector(found)
-    limit = correlate.MAX_KEYS
-    detector.run([event(0, user=f"u{number}", **{"event.id": f"0-{number}"}) for number in range(limit + 5)])
-    assert detector.statistics()["evicted"] == 5
+    [upper] = ruleset(tmp_path, {**COUNT, "group-by": ["user"]}).correlations
+    assert isinstance(upper.body, Correlation)
+    correlator = Correlator(upper, lateness=0, max_keys=3)
+    [base] = upper.body.rules
+    fed = [
+        Occurrence(base, "city", number, number, f"0-{number}", {"user": user}) for number, user in enumerate("abcadd")
+    ]
+    assert [correlator.feed(each) for each in fed] == [None] * 6
+    assert correlator.evicted == 1
+    kept = [value for value in correlator.take_changes().values() if value is not None]
+    assert sorted(orjson.loads(value)["key"][1] for value in kept) == ["a", "c", "d"]
 
 
 def test_events_without_a_time_are_counted_and_use_the_time_of_ingestion(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def refusal(found: RuleSet) -> tuple[int, str]:
         ("clauses: ['8.1']\ndetection:\n  a: {f: x}\n  condition: a\n", 4, "write it as 8.1.4.1-b"),
         ("examples: {positive: []}\ndetection:\n  a: {f: x}\n  condition: a\n", 4, "match and no_match only"),
         ("alert: {window: soon}\ndetection:\n  a: {f: x}\n  condition: a\n", 4, "time span 'soon'"),
-        ("action: global\ndetection:\n  a: {f: x}\n  condition: a\n", 4, "'action' are not understood"),
+        ("action: global\ndetection:\n  a: {f: x}\n  condition: a\n", 4, "action is not part of Sigma"),
         ("detection:\n  a: {f: x}\n  condition: a\ncorrelation: {}\n", 1, "one of detection and correlation"),
         ("detection:\n  a: {f: *other}\n  condition: a\n", 5, "alias *other is not defined"),
         ("detection:\n\ta: x\n", 5, "not YAML"),
