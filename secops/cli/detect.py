@@ -119,13 +119,13 @@ def _hits(
     detector: Detector, events: list[dict[str, Any]], numbers: list[int]
 ) -> Iterator[tuple[str, int, Any, dict[str, Any]]]:
     """(rule id, line number, fields, what else is to be said) of every hit, plain ones first."""
-    hits = detector.engine.match(events)
-    for hit in hits:
-        yield hit.rule_id, numbers[hit.index], hit.fields, {}
+    found = detector.engine.find(events)
+    for hit in found:
+        yield hit.rule.id, numbers[hit.index], detector.engine.explain(hit), {}
     if detector.correlates:
-        for index in {hit.index for hit in hits}:
+        for index in {hit.index for hit in found}:
             events[index][EVENT_ID] = str(numbers[index])
-        for match in detector.correlate(hits, events):
+        for match in detector.correlate(found, events):
             lines = [int(each) for each in match.event_ids]
             yield match.rule_id, lines[-1], match.fields, {"events": lines, "count": match.count}
 

@@ -97,13 +97,13 @@ def _run(rule: Rule, ruleset: RuleSet, sample: Sequence[Mapping[str, Any]], *, w
     except ValueError as error:
         return str(error)
     detector = Detector(ruleset)
-    hits = detector.engine.match(events)
+    hits = detector.engine.find(events)
     if isinstance(rule.body, Correlation):
         count = sum(match.rule_id == rule.id for match in detector.correlate(hits, events))
         if count != wanted:
             return f"gives {count} matches instead of {int(wanted)}"
         return ""
-    matched = any(hit.rule_id == rule.id for hit in hits)
+    matched = any(hit.rule.id == rule.id for hit in hits)
     return "" if matched == wanted else "does not match" if wanted else "matches"
 
 

@@ -7,8 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from secops.match.correlate import Correlator, Firing, Occurrence
-from secops.match.engine import Engine, Hit
-from secops.match.route import view_of
+from secops.match.engine import Engine, Found
 from secops.match.text import scalars, text_of
 from secops.records import EVENT_ID, INGESTED, TENANT, TIMESTAMP, Match
 
@@ -71,41 +70,42 @@ class Detector:
 
     def run(self, events: Sequence[Event]) -> list[Match]:
         """Matches of a batch of consecutive events of one shard, in the order in which they came about."""
-        matches = list(self._matches(self.engine.match(events), events))
+        matches = list(self._matches(self.engine.find(events), events))
         if events:
             self._expire(events[-1])
         return matches
 
-    def correlate(self, hits: Sequence[Hit], events: Sequence[Event]) -> list[Match]:
+    def correlate(self, hits: Sequence[Found], events: Sequence[Event]) -> list[Match]:
         """What correlations make of the hits of a batch, for callers that already have these."""
         return [match for match in self._matches(hits, events) if match.rule_id in self._correlators]
 
-    def _matches(self, hits: Sequence[Hit], events: Sequence[Event]) -> Iterator[Match]:
+    def _matches(self, hits: Sequence[Found], events: Sequence[Event]) -> Iterator[Match]:
         for hit in hits:
-            info = self._infos[hit.rule_id]
-            listeners = self._listeners.get(hit.rule_id)
+            info = self._infos[hit.rule.info.id]
+            listeners = self._listeners.get(info.id)
             if not info.alert and not listeners:
                 continue
             event = events[hit.index]
             time, seen = self._times(event)
             if info.alert:
-                yield _match(info, hit, event, time)
+                yield _match(info, hit, self.engine.explain(hit), time)
             if listeners:
                 occurrence = Occurrence(
-                    hit.rule_id, str(event.get(TENANT, "")), time, seen, str(event.get(EVENT_ID, "")), view_of(event)
+                    info.id, str(event.get(TENANT, "")), time, seen, str(event.get(EVENT_ID, "")), hit.view
                 )
-                yield from self._correlate(occurrence, hit.fields)
+                yield from self._correlate(occurrence, hit)
 
-    def _correlate(self, occurrence: Occurrence, fields: Mapping[str, Any]) -> Iterator[Match]:
+    def _correlate(self, occurrence: Occurrence, hit: Found) -> Iterator[Match]:
+        """Feed those that listen, and those that listen to these."""
         for correlator in self._listeners.get(occurrence.rule_id, ()):
             firing = correlator.feed(occurrence)
             if firing is None:
                 continue
             info = self._infos[correlator.rule.id]
             if info.alert:
-                yield _correlated(info, firing, occurrence, fields)
+                yield _correlated(info, firing, occurrence, self.engine.explain(hit))
             chained = {**occurrence.fields, **dict(firing.group)}
-            yield from self._correlate(occurrence._replace(rule_id=info.id, fields=chained), fields)
+            yield from self._correlate(occurrence._replace(rule_id=info.id, fields=chained), hit)
 
     def _expire(self, event: Event) -> None:
         _, seen = self._times(event)
@@ -151,14 +151,14 @@ def microseconds(value: object) -> int | None:
     return (moment - _EPOCH) // _MICROSECOND
 
 
-def _match(info: RuleInfo, hit: Hit, event: Event, time: int) -> Match:
-    view = view_of(event)
+def _match(info: RuleInfo, hit: Found, fields: Mapping[str, Any], time: int) -> Match:
+    view = hit.view
     return Match(
-        tenant=str(event.get(TENANT, "")),
+        tenant=str(view.get(TENANT, "")),
         rule_id=info.id,
         at=_EPOCH + timedelta(microseconds=time),
-        event_ids=(str(event.get(EVENT_ID, "")),),
-        fields=hit.fields,
+        event_ids=(str(view.get(EVENT_ID, "")),),
+        fields=fields,
         group=tuple((name, _shown(view.get(name))) for name in info.group_by or DEFAULT_GROUP),
     )
 

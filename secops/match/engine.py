@@ -34,6 +34,14 @@ class Hit(NamedTuple):
     fields: Mapping[str, Any]  # the event's fields that made the rule's positive atoms true, with their values
 
 
+class Found(NamedTuple):
+    """A hit before anybody asked for its fields."""
+
+    rule: Rule
+    index: int  # type: ignore[assignment]  # see Hit
+    view: Mapping[str, Any]  # the event as rules see it
+
+
 class Engine:
     """All detection rules, compiled; has no state besides bounded caches, so it can be replaced at any time."""
 
@@ -49,18 +57,26 @@ class Engine:
 
     def match(self, events: Sequence[Event]) -> list[Hit]:
         """Hits of the batch, by event and then in the order of the rules."""
-        hits: list[Hit] = []
+        return [Hit(found.rule.id, found.index, self.explain(found)) for found in self.find(events)]
+
+    def find(self, events: Sequence[Event]) -> list[Found]:
+        """The same hits, their fields not made yet: those of rules that only feed correlations are seldom wanted."""
+        hits: list[Found] = []
         for index, event in enumerate(events):
             plan = self._plan(event)
             view = view_of(event) if DATASET in event or ORIGINAL in event else event
-            hits.extend(Hit(rule.id, index, self._explain(rule, view)) for rule in plan.match(view))
+            rules = plan.match(view)
+            if rules:
+                hits += [Found(rule, index, view) for rule in rules]
         return hits
 
-    def _explain(self, rule: Rule, view: Mapping[str, Any]) -> Mapping[str, Any]:
+    def explain(self, found: Found) -> Mapping[str, Any]:
+        """The fields behind a hit."""
+        rule = found.rule
         explanation = self._explanations.get(rule.id)
         if explanation is None:
             explanation = self._explanations[rule.id] = Explanation(rule)
-        return explanation.fields(view)
+        return explanation.fields(found.view)
 
     def prepare(self) -> None:
         """Build the plans of the usual signatures now, so that no event waits for a database to be compiled."""
