@@ -16,8 +16,8 @@ import typer
 
 from secops.cli.lines import open_lines, read_lines
 from secops.match.detector import Detector
-from secops.match.load import load_rules
 from secops.match.scan import Databases
+from secops.match.stored import load_stored
 from secops.records import EVENT_ID
 
 if TYPE_CHECKING:
@@ -48,8 +48,9 @@ def detect(
 ) -> None:
     """对文件中的事件离线运行规则 / Run rules over the events of a file."""
     started = time.process_time()
-    ruleset = load_rules(rules)
-    detector = Detector(ruleset, databases=Databases(cache_directory()), cached=cache)
+    directory = cache_directory()
+    ruleset = load_stored(rules, directory)
+    detector = Detector(ruleset, databases=Databases(directory), cached=cache)
     detector.engine.prepare()
     loaded = time.process_time()
     _report_refusals(ruleset)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import ipaddress
 import itertools
+import math
 import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Final
@@ -301,9 +302,12 @@ class _Comparison(Modifier):
         if isinstance(value, TimePart):
             raise self.refuse(item, value)
         try:
-            return (Compare(self.name, float(self.literal(item, value))),)
+            number = float(self.literal(item, value))
         except ValueError as error:
             raise self.refuse(item, value) from error
+        if not math.isfinite(number):
+            raise self.refuse(item, value)
+        return (Compare(self.name, number),)
 
 
 class Lt(_Comparison):

@@ -50,6 +50,7 @@ def refusal(found: RuleSet) -> tuple[int, str]:
         ("detection:\n  a:\n    f|i: x\n  condition: a\n", 6, "modifier i may only follow re"),
         ("detection:\n  a:\n    f|cidr: 10.0.0.0/99\n  condition: a\n", 6, "is not a network"),
         ("detection:\n  a:\n    f|gt: many\n  condition: a\n", 6, "modifier gt cannot be applied"),
+        ("detection:\n  a:\n    f|lt: .inf\n  condition: a\n", 6, "modifier lt cannot be applied"),
         ("detection:\n  a:\n    f|contains: null\n  condition: a\n", 6, "null cannot take the modifier contains"),
         ("detection:\n  a:\n    f|exists: maybe\n  condition: a\n", 6, "modifier exists cannot be applied"),
         ("detection:\n  a:\n    f|expand: '%admins%'\n  condition: a\n", 6, "placeholder %admins% has no values"),

@@ -1,0 +1,190 @@
+"""Keeps understood rules on disk, so that thousands of YAML files need not be read anew at every start.
+
+The file is JSON (nothing in it can run), named by a digest of everything that went in: the content and names of the rule
+files, the placeholders, and this module's format. A changed file gives another name; what cannot be read is read from
+YAML again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from secops.match.load import load_rules, rule_files
+from secops.match.rule import (
+    And,
+    Atom,
+    Cidr,
+    Compare,
+    Correlation,
+    CorrelationType,
+    Detection,
+    Examples,
+    Exists,
+    FieldRef,
+    IsNull,
+    LogSource,
+    Not,
+    Or,
+    Pattern,
+    Refusal,
+    Regex,
+    Rule,
+    RuleSet,
+    TimePart,
+    Wild,
+)
+from secops.match.scan import is_ours, write_whole
+from secops.records import Level, RuleInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from secops.match.rule import Expression, Test
+
+FORMAT: Final = 1  # raise when the meaning of a stored rule, or of reading one, changes
+
+_KINDS: Final[Mapping[str, type[Any]]] = {
+    "re": Regex, "cidr": Cidr, "num": Compare, "null": IsNull, "exists": Exists, "ref": FieldRef, "time": TimePart,
+}  # fmt: skip
+_NAMES: Final = {kind: name for name, kind in _KINDS.items()}
+_WILD: Final = (Wild.MANY, Wild.ONE)
+
+
+def load_stored(
+    paths: Sequence[Path], directory: Path, *, placeholders: Mapping[str, tuple[str, ...]] | None = None
+) -> RuleSet:
+    """The rules under the paths, as ``load_rules`` gives them; from ``directory`` when nothing has changed."""
+    file = directory / f"{_digest(paths, placeholders or {})}.rules"
+    if is_ours(file):
+        try:
+            return decode(file.read_bytes(), tuple(paths))
+        except (OSError, ValueError, KeyError, TypeError, IndexError):
+            pass  # of another version, or spoilt: read anew and stored over
+    found = load_rules(paths, placeholders=placeholders)
+    write_whole(file, encode(found))
+    return found
+
+
+def _digest(paths: Sequence[Path], placeholders: Mapping[str, tuple[str, ...]]) -> str:
+    digest = hashlib.sha256(b"%d %s" % (FORMAT, orjson.dumps(dict(placeholders), option=orjson.OPT_SORT_KEYS)))
+    for file in rule_files(paths):
+        try:
+            data = file.read_bytes()
+        except OSError:
+            data = b""
+        digest.update(b"%d:%s%d:" % (len(bytes(file)), bytes(file), len(data)))
+        digest.update(data)
+    return digest.hexdigest()
+
+
+def encode(found: RuleSet) -> bytes:
+    """A rule set as JSON."""
+    return orjson.dumps(
+        {
+            "files": found.files,
+            "refused": [[each.file, each.line, each.rule_id, each.zh, each.en] for each in found.refused],
+            "rules": [_rule(rule) for rule in found.rules],
+        }
+    )
+
+
+def decode(data: bytes, roots: tuple[Path, ...]) -> RuleSet:
+    """A rule set from what ``encode`` made.
+
+    Raises:
+        ValueError, KeyError, TypeError, IndexError: it is not that.
+    """
+    stored = orjson.loads(data)
+    rules = tuple(_read_rule(each) for each in stored["rules"])
+    refused = tuple(Refusal(*each) for each in stored["refused"])
+    return RuleSet(rules, refused, stored["files"], roots)
+
+
+def _rule(rule: Rule) -> dict[str, Any]:
+    info = rule.info
+    listed = {name: getattr(info, name) for name in RuleInfo.__slots__ if name != "window"}
+    return {
+        "info": {**listed, "window": info.window.total_seconds()},
+        "name": rule.name,
+        "line": rule.line,
+        "examples": [rule.examples.match, rule.examples.no_match],
+        "body": _detection(rule.body) if isinstance(rule.body, Detection) else _correlation(rule.body),
+    }
+
+
+def _read_rule(stored: dict[str, Any]) -> Rule:
+    info = stored["info"]
+    for name in ("tags", "clauses", "group_by"):
+        info[name] = tuple(info[name])
+    info["level"] = Level(info["level"])
+    info["window"] = timedelta(seconds=info["window"])
+    examples = Examples(*(tuple(map(tuple, part)) for part in stored["examples"]))
+    body = stored["body"]
+    return Rule(
+        info=RuleInfo(**info),
+        body=_read_detection(body) if "source" in body else _read_correlation(body),
+        name=stored["name"],
+        examples=examples,
+        line=stored["line"],
+    )
+
+
+def _detection(body: Detection) -> dict[str, Any]:
+    source = body.logsource
+    return {"source": [source.product, source.category, source.service], "expression": _expression(body.expression)}
+
+
+def _read_detection(stored: dict[str, Any]) -> Detection:
+    return Detection(logsource=LogSource(*stored["source"]), expression=_read_expression(stored["expression"]))
+
+
+def _correlation(body: Correlation) -> dict[str, Any]:
+    listed = {name: getattr(body, name) for name in Correlation.__slots__ if name != "timespan"}
+    return {**listed, "timespan": body.timespan.total_seconds()}
+
+
+def _read_correlation(stored: dict[str, Any]) -> Correlation:
+    changed = {
+        "type": CorrelationType(stored["type"]),
+        "rules": tuple(stored["rules"]),
+        "group_by": tuple(stored["group_by"]),
+        "timespan": timedelta(seconds=stored["timespan"]),
+        "conditions": tuple((operator, number) for operator, number in stored["conditions"]),
+    }
+    return Correlation(**{**stored, **changed})
+
+
+def _expression(expression: Expression) -> Any:  # noqa: ANN401 - JSON
+    if isinstance(expression, Atom):
+        return [expression.field, *_test(expression.test)]
+    if isinstance(expression, Not):
+        return {"!": _expression(expression.child)}
+    return {"&" if isinstance(expression, And) else "|": [_expression(child) for child in expression.children]}
+
+
+def _read_expression(stored: Any) -> Expression:  # noqa: ANN401 - JSON
+    if type(stored) is list:
+        return Atom(stored[0], _read_test(stored[1], stored[2:]))
+    [(mark, inner)] = stored.items()
+    if mark == "!":
+        return Not(_read_expression(inner))
+    return (And if mark == "&" else Or)(tuple([_read_expression(child) for child in inner]))
+
+
+def _test(test: Test) -> list[Any]:
+    """A pattern is its ``cased`` flag and its parts, wildcards as 0 (``*``) and 1 (``?``); others their name and fields."""
+    if isinstance(test, Pattern):
+        return [test.cased, *(_WILD.index(part) if isinstance(part, Wild) else part for part in test.parts)]
+    return [_NAMES[type(test)], *(getattr(test, name) for name in type(test).__slots__)]
+
+
+def _read_test(kind: str | bool, rest: list[Any]) -> Test:  # noqa: FBT001 - see _test
+    if type(kind) is bool:
+        return Pattern(tuple([part if type(part) is str else _WILD[part] for part in rest]), kind)
+    made: Test = _KINDS[str(kind)](*rest)
+    return made
