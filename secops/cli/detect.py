@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 import orjson
 import typer
 
-from secops.cli.lines import open_lines, read_lines
+from secops.cli.lines import DamagedError, open_lines, read_lines
 from secops.match.detector import Detector
 from secops.match.scan import Databases
 from secops.match.stored import load_stored
 from secops.records import EVENT_ID
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from secops.match.rule import RuleSet
 
@@ -58,9 +58,9 @@ def detect(
     gc.set_threshold(200_000, 50, 100)  # batches of events are no garbage, and have no cycles
     tally = Tally()
     try:
-        with open_lines(events) as stream:
-            _run(detector, stream, tally, sys.stdout.buffer if hits else None)
-    except OSError as error:
+        with open_lines(events) as pieces:
+            _run(detector, pieces, tally, sys.stdout.buffer if hits else None)
+    except (OSError, DamagedError) as error:
         sys.stderr.write(f"无法读取事件文件 / cannot read the events: {error}\n")
         raise typer.Exit(WRONG_INPUT) from error
     seconds = time.process_time() - loaded
@@ -78,9 +78,9 @@ def cache_directory() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "secops" / "rules"
 
 
-def _run(detector: Detector, stream: BinaryIO, tally: Tally, out: BinaryIO | None) -> None:
+def _run(detector: Detector, pieces: Iterable[bytes], tally: Tally, out: BinaryIO | None) -> None:
     number = 0  # line number of the last event seen
-    for lines in read_lines(stream):
+    for lines in read_lines(pieces):
         for start in range(0, len(lines), BATCH):
             part = lines[start : start + BATCH]
             batch, numbers = _events(part, number, tally)

@@ -18,7 +18,7 @@ import orjson
 
 from secops.match.rule import Correlation, CorrelationType, Rule
 from secops.match.text import text_of
-from secops.match.windows import NEVER, Entry, Window, window_of
+from secops.match.windows import MICROSECONDS, NEVER, Entry, Window, window_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -70,6 +70,7 @@ class Correlator:
         self.late = self.evicted = self.dropped = 0
         self.held = 0  # hits that all keys hold together
         self._lateness = lateness
+        self._memory = int(self.body.timespan.total_seconds() * MICROSECONDS) + lateness  # how long a key is kept
         self._max_keys = max_keys
         self._groups: OrderedDict[tuple[str, ...], Group] = OrderedDict()
         self._changed: dict[tuple[str, ...], None] = {}
@@ -88,9 +89,9 @@ class Correlator:
             return None
         fields = hit.fields
         key = (hit.tenant, *[_group_value(fields.get(name)) for name in self._fields[hit.rule_id]])
-        group = self._group(key)
+        group = self._group(key, hit.seen)
         window = group.window
-        group.seen = hit.seen
+        group.seen = max(group.seen, hit.seen)
         self._changed[key] = None
         if hit.time < window.newest - self._lateness:
             self.late += 1
@@ -133,9 +134,16 @@ class Correlator:
         except ValueError:
             return None
 
-    def _group(self, key: tuple[str, ...]) -> Group:
+    def _group(self, key: tuple[str, ...], seen: int) -> Group:
+        """The state of a key, newly made when there is none, or when it is so old that ``expire`` would remove it.
+
+        So the verdict depends on the events alone, not on when ``expire`` is called.
+        """
         groups = self._groups
         group = groups.get(key)
+        if group is not None and group.seen <= seen - self._memory:
+            self._remove(key, group)
+            group = None
         if group is None:
             if len(groups) >= self._max_keys:
                 self._evict()
@@ -144,17 +152,18 @@ class Correlator:
             groups.move_to_end(key)
         return group
 
+    def _remove(self, key: tuple[str, ...], group: Group) -> None:
+        del self._groups[key]
+        self.held -= len(group.window)
+        self._changed[key] = None
+
     def expire(self, now: int) -> None:
         """Forget the keys that have not been seen for longer than any of their hits can matter."""
-        span = int(self.body.timespan.total_seconds() * 1_000_000)
-        horizon = now - span - self._lateness
         while self._groups:
             key, group = next(iter(self._groups.items()))
-            if group.seen > horizon:
+            if group.seen > now - self._memory:
                 return
-            del self._groups[key]
-            self.held -= len(group.window)
-            self._changed[key] = None
+            self._remove(key, group)
 
     def take_changes(self) -> dict[str, bytes | None]:
         """State entries that changed since the last call; None for keys that are gone."""

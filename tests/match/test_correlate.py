@@ -265,6 +265,44 @@ def test_a_recount_over_the_whole_history_says_the_same(
     assert fired == recount(body, rules, used)
 
 
+ARRIVING = st.lists(
+    st.tuples(st.integers(0, 100), st.integers(0, 90), st.sampled_from("xy")), min_size=1, max_size=30
+)  # (seconds after the event before, seconds it came late, user)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(what=BODIES, arriving=ARRIVING, sizes=st.lists(st.integers(1, 10), min_size=1, max_size=30))
+def test_batches_and_restarts_do_not_change_the_verdict(
+    tmp_path: Path, what: tuple[dict[str, Any], int], arriving: list[tuple[int, int, str]], sizes: list[int]
+) -> None:
+    """Events that come in minutes after they happened, in batches of any size, also when keys expire meanwhile."""
+    body, rules = what
+    found = ruleset(tmp_path, {**body, "group-by": ["user"]}, rules)
+    events, now = [], 0
+    for at, (step, late, user) in enumerate(arriving):
+        now += step
+        happened = event(now - late, NAMES[at % rules], v=at % 5, user=user)
+        events.append({**happened, "event.ingested": event(now)["@timestamp"], "event.id": f"0-{at}"})
+
+    def matches(sizes: list[int], *, restart: bool) -> list[Match]:
+        detector = Detector(found, lateness=timedelta(seconds=LATENESS))
+        stored: dict[str, bytes] = {}
+        made, rest = [], events
+        for size in [*sizes, len(events)]:
+            made += detector.run(rest[:size])
+            rest = rest[size:]
+            if restart:
+                stored |= {key: value or b"" for key, value in detector.take_changes().items()}
+                kept = {key: value for key, value in stored.items() if value}
+                detector = Detector(found, kept, lateness=timedelta(seconds=LATENESS))
+        return made
+
+    whole = matches([], restart=False)
+    assert matches(sizes, restart=False) == whole
+    assert matches(sizes, restart=True) == whole
+    assert matches([1] * len(events), restart=True) == whole
+
+
 def test_keys_that_can_matter_no_more_are_forgotten(tmp_path: Path) -> None:
     detector = Detector(ruleset(tmp_path, {**COUNT, "group-by": ["user"]}), lateness=timedelta(seconds=LATENESS))
     detector.run(numbered([event(0, user="x")]))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import orjson
 import pytest
+import zstandard
 from typer.testing import CliRunner
 
+from secops.cli.lines import CHUNK, DamagedError, open_lines, read_lines
 from secops.cli.root import build
 from secops.cli.rule_examples import run_examples
 from secops.match.load import load_rules
@@ -76,3 +79,40 @@ def test_detect_gives_a_line_a_hit_and_the_rate(tmp_path: Path) -> None:
         CliRunner().invoke(build("detect"), ["detect", "--rules", rules, "--events", str(events), "--json"]).stdout
     )
     assert summary
+
+
+LINES = [b'{"n": "%d"}' % (number * 7919) for number in range(20_000)]
+
+
+def frames(*parts: list[bytes]) -> bytes:
+    make = zstandard.ZstdCompressor(write_checksum=True)
+    return b"".join(make.compress(b"\n".join(part) + b"\n") for part in parts)
+
+
+@pytest.mark.parametrize("damage", [lambda whole: whole[:5000] + b"\xff" * 50 + whole[5050:], lambda whole: whole[:-5], lambda _: b"no zstd"])  # fmt: skip
+def test_a_damaged_file_of_events_is_said_to_be_damaged(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
+    (tmp_path / "events.jsonl.zst").write_bytes(damage(frames(LINES)))
+    with pytest.raises(DamagedError), open_lines(tmp_path / "events.jsonl.zst") as pieces:
+        list(read_lines(pieces))
+    rules = str(ROOT / "rules" / "detection")
+    done = CliRunner().invoke(
+        build("detect"), ["detect", "--rules", rules, "--events", str(tmp_path / "events.jsonl.zst"), "--json"]
+    )
+    assert done.exit_code == 2
+    assert "cannot read the events" in done.stderr
+
+
+@pytest.mark.parametrize("frame_counts", [(20_000,), (1, 19_999), (7, 0, 10_000, 9993)])
+def test_lines_of_every_frame_come_out(tmp_path: Path, frame_counts: tuple[int, ...]) -> None:
+    rest, parts = list(LINES), []
+    for count in frame_counts:
+        parts.append(rest[:count])
+        rest = rest[count:]
+    (tmp_path / "e.zst").write_bytes(b"".join(frames(part) if part else frames([b""]) for part in parts))
+    with open_lines(tmp_path / "e.zst") as pieces:
+        assert [line for lines in read_lines(pieces) for line in lines if line] == LINES
+
+
+def test_a_line_without_end_is_skipped_and_the_next_is_read() -> None:
+    found = [line for lines in read_lines([b"a\nb", *[b"x" * CHUNK] * 20, b"y\nc\n", b"d"]) for line in lines]
+    assert found == [b"a", None, b"c", b"d"]
