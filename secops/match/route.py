@@ -80,9 +80,16 @@ SERVICES: Final[Mapping[str, frozenset[str]]] = {
 _DATASETS: Final[Mapping[str, frozenset[str]]] = {
     "webserver": frozenset({"nginx.access", "apache.access", "iis.access"}),
     "auth": frozenset({"linux.sshd", "linux.sudo", "linux.su", "linux.auth"}),
+    "syslog": frozenset({"linux.sshd", "linux.sudo", "linux.su", "linux.systemd", "linux.cron"}),
     "nginx": frozenset({"nginx.access", "nginx.error"}),
     "apache": frozenset({"apache.access", "apache.error"}),
 }
+# Products whose messages come by syslog and are not parsed further yet: their rules look at what stands in the text.
+_BY_SYSLOG: Final = frozenset(
+    {"linux", "cisco", "huawei", "juniper", "fortios", "fortigate", "paloalto", "h3c", "ruijie", "sangfor", "hillstone"}
+)
+_SYSLOG: Final = "syslog.generic"
+
 # What Sigma calls a field -> what our datasets call it.
 _WEB: Final = (
     ("cs-method", "http.request.method"), ("cs-uri-query", "url.query"), ("cs-uri-stem", "url.path"),
@@ -135,6 +142,8 @@ def _covers_windows(source: LogSource, signature: Signature) -> bool:
 
 
 def _covers_dataset(source: LogSource, dataset: str) -> bool:
+    if dataset == _SYSLOG and source.product in _BY_SYSLOG and not source.category:
+        return True
     module, _, name = dataset.partition(".")
     if source.product and source.product != module:
         return False
