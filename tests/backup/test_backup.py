@@ -13,6 +13,7 @@ from secops import backup, settings, wiring
 from secops.errors import UserError
 from secops.store.files import FileLog
 from secops.wiring import Service
+from tests.waiting import wait_until
 
 AT = datetime(2026, 11, 24, tzinfo=UTC)
 PARTITIONS = 4
@@ -43,6 +44,7 @@ def test_backups_under_load_restore_and_miss_nothing(service: Service, tmp_path:
     writer = threading.Thread(target=write)
     writer.start()
     try:
+        wait_until(lambda: log.end(0) > 0, what="a first batch")
         for number in range(8):
             before = [log.end(p) for p in range(PARTITIONS)]
             save(service, tmp_path / f"{number}.tar")
@@ -65,7 +67,7 @@ def test_a_damaged_backup_leaves_nothing_behind(service: Service, tmp_path: Path
     place = body.index(b"SQLite format 3")
     body[place + 200] ^= 1
     out.write_bytes(body)
-    with pytest.raises(UserError, match="state.db was changed"):
+    with pytest.raises(UserError, match=r"state\.db was changed"):
         backup.bring_back(out, tmp_path / "new", progress=lambda _name: None)
     assert not (tmp_path / "new").exists()
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".restore")] == []
