@@ -9,6 +9,7 @@ import zstandard
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_PARTS: Final = 1_000_000  # commas and brackets of a document parsed whole: about 300 bytes of memory each
 _WINDOW: Final = 8 << 20  # bytes that a zstd frame may ask us to hold
 _STEP: Final = 256  # bytes unpacked at once: 4 bytes of zstd may become 128 kB, so 256 become 8 MB at the worst
 _MEMBERS: Final = 64  # gzip members or zstd frames of one body
@@ -88,37 +89,59 @@ _ENCODINGS: Final[dict[str, Callable[[bytes, int], tuple[bytes, bool]]]] = {
 }
 
 
-def split(body: bytes, content_type: str) -> tuple[list[bytes], str]:
-    """Cut a body into messages and say their format: a JSON array, JSON lines, or lines of text.
+def split(body: bytes, content_type: str, most: int = 50_000) -> tuple[list[bytes], str]:
+    """Cut a body into at most ``most`` messages and say their format: a JSON array, JSON lines, or lines of text.
+
+    Everything is counted before anything is made of it: a few kilobytes of gzip may hold millions of tiny objects.
 
     Raises:
-        BodyError: 400 for an array that is not one.
+        BodyError: 400 for an array that is not one, 413 for more messages, or for a document of too many parts.
     """
     if content_type == "text/plain":
-        return _lines(body), "line"
+        return _lines(body, most), "line"
     if body.lstrip()[:1] == b"[":
-        return _array(body), "json"
+        return _array(body, most), "json"
     if content_type == "application/json" and _is_one(body):
         return [body.strip()], "json"
-    return _lines(body), "json"
+    return _lines(body, most), "json"
 
 
-def _lines(body: bytes) -> list[bytes]:
+def _lines(body: bytes, most: int) -> list[bytes]:
+    if body.count(b"\n") > 2 * most:  # blank lines between messages are borne with
+        raise _too_many(most)
     return [line for piece in body.split(b"\n") if (line := piece.strip(b"\r\x00 \t"))]
 
 
-def _array(body: bytes) -> list[bytes]:
+def _array(body: bytes, most: int) -> list[bytes]:
+    _bear(body)
     try:
         items = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise BodyError(400, f"不是 JSON 数组: {error}", f"not a JSON array: {error}") from error
+    if len(items) > most:
+        raise _too_many(most)
     return [orjson.dumps(item) for item in items]
+
+
+def _bear(body: bytes) -> None:
+    """Refuse a document of so many parts that parsing it whole would take the machine's memory."""
+    if sum(body.count(mark) for mark in (b"{", b"[", b",")) > _PARTS:
+        raise BodyError(
+            413,
+            f"JSON 文档超过 {_PARTS} 个元素；请改用每行一个 JSON（JSON Lines）或分批发送",
+            f"the JSON document has more than {_PARTS} parts; send JSON lines, or less at a time",
+        )
+
+
+def _too_many(most: int) -> BodyError:
+    return BodyError(413, f"一次超过 {most} 条；请分批发送", f"more than {most} events; send less at a time")
 
 
 def _is_one(body: bytes) -> bool:
     """Say whether the body is one JSON document, written over several lines or not."""
     if b"\n" not in body.strip():
         return True
+    _bear(body)
     try:
         orjson.loads(body)
     except orjson.JSONDecodeError:

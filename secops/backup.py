@@ -107,7 +107,7 @@ def bring_back(archive_path: Path, state: Path, *, progress: Callable[[str], Non
             with tarfile.open(archive_path, mode="r:") as archive:
                 size = _unpack(archive, target, progress)
             files = _check(target)
-        except (tarfile.TarError, OSError, KeyError, ValueError) as error:
+        except (tarfile.TarError, OSError, KeyError, TypeError, AttributeError, ValueError) as error:
             raise UserError(
                 "restore.damaged",
                 f"备份 {archive_path} 无法使用：{error}",
@@ -197,7 +197,7 @@ def _unpack(archive: tarfile.TarFile, target: Path, progress: Callable[[str], No
     size = 0
     for member in archive:
         name = PurePosixPath(member.name)
-        if not member.isreg() or name.is_absolute() or ".." in name.parts:
+        if not member.isreg() or member.issparse() or name.is_absolute() or ".." in name.parts:
             raise ValueError(f"{member.name!r} does not belong in a backup")
         source = archive.extractfile(member)
         path = target.joinpath(*name.parts)

@@ -18,12 +18,14 @@ from ca.settings import Settings as CaSettings
 from identity.embedded import EmbeddedProvider
 from identity.oidc.issuer import Issuer
 from identity.oidc.settings import OidcSettings
+from identity.provider import OrganizationKind
 from identity.secretbox import AesGcmBox
 from identity.settings import IdentitySettings
 from secops import audit, migrations, outbox, private_file, status
 from secops.alert import queries as alerts
 from secops.alert.group import raise_for_buried
 from secops.db import Database
+from secops.errors import UserError
 from secops.match.load import load_rules
 from secops.notify.backchannel import tell
 from secops.settings import ROLES
@@ -159,6 +161,20 @@ class Service:
     def content_dir(self) -> Path:
         """Rules, runbooks and dashboards."""
         return content_dir()
+
+    def check_assignee(self, organization_id: str) -> None:
+        """Refuse to give a ticket to somebody who is no contractor: nobody would see it while its clock runs.
+
+        Raises:
+            UserError: there is no such organisation, or it is not a contractor.
+        """
+        found = self.identity.organization(organization_id)
+        if found is None or found.kind is not OrganizationKind.CONTRACTOR:
+            raise UserError(
+                "ticket.assignee",
+                f"没有名为 {organization_id[:40]!r} 的服务商单位；请先在“人员”页添加，或用 secops person organization 添加。",
+                f"there is no contractor organisation {organization_id[:40]!r}; add it on the People page or with secops person organization.",
+            )
 
     def status(self) -> dict[str, Any]:
         """What the overview shows: roles, disk, rules, collectors, the root key's whereabouts."""

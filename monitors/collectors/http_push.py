@@ -29,6 +29,7 @@ PATH: Final = "/v1/events"
 RETRY_AFTER: Final = 30  # seconds that a sender is asked to wait while the disk is full
 _TOKEN: Final = re.compile(r"Bearer +([A-Za-z0-9._~+/=-]{16,512})")  # RFC 6750 section 2.1, bounded
 _GRACE: Final = 5  # seconds that open requests get when the service stops
+_UNPACKING: Final = 2  # bodies that are unpacked and cut at once: each may take some hundred megabytes
 
 
 class HttpPushSettings(CollectorSettings):
@@ -138,6 +139,7 @@ class PushApplication:
         self._sink = sink
         self._now = now
         self._buckets: dict[str, Bucket] = {}
+        self._unpacking = asyncio.Semaphore(_UNPACKING)
 
     async def __call__(
         self,
@@ -164,12 +166,17 @@ class PushApplication:
             return Answer(404, f"没有此地址；请用 {PATH}", f"no such address; use {PATH}")
         if scope["method"] != "POST":
             return Answer(405, "请用 POST", "use POST")
-        tenant = tenant_of(headers.get("authorization", ""), self._collector.surroundings.tokens())
+        surroundings = self._collector.surroundings
+        tenant = tenant_of(headers.get("authorization", ""), surroundings.tokens())
+        if tenant is None:
+            await asyncio.to_thread(surroundings.refresh_tokens)
+            tenant = tenant_of(headers.get("authorization", ""), surroundings.tokens())
         if tenant is None:
             return Answer(401, "令牌无效", "no such token")
         try:
             body = await asyncio.wait_for(_body(receive, headers, self._settings.max_body), self._settings.body_seconds)
-            messages, form = await asyncio.to_thread(self._messages, body, headers)
+            async with self._unpacking:
+                messages, form = await asyncio.to_thread(self._messages, body, headers)
         except BodyError as error:
             return Answer(error.status, error.zh, error.en)
         except TimeoutError:
@@ -178,9 +185,9 @@ class PushApplication:
 
     def _messages(self, body: bytes, headers: Mapping[str, str]) -> tuple[list[bytes], str]:
         plain = decompress(body, headers.get("content-encoding", "").strip().lower(), self._settings.max_unpacked)
-        messages, form = split(plain, headers.get("content-type", "").partition(";")[0].strip().lower())
-        if len(messages) > self._settings.max_messages:
-            most = self._settings.max_messages
+        most = self._settings.max_messages
+        messages, form = split(plain, headers.get("content-type", "").partition(";")[0].strip().lower(), most)
+        if len(messages) > most:
             raise BodyError(413, f"一次超过 {most} 条；请分批发送", f"more than {most} events; send less at a time")
         return messages, form
 

@@ -87,8 +87,8 @@ def close(
     alert_id: int,
     reason: Annotated[str, typer.Option(help="关闭原因 / why")],
     disposition: Annotated[
-        Disposition, typer.Option(help="结论 / what it turned out to be")
-    ] = Disposition.TRUE_POSITIVE,
+        Disposition, typer.Option(help="结论，必填 / what it turned out to be; it goes into evidence")
+    ],
     state: StateOption = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,

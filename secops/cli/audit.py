@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from secops import audit
-from secops.cli.context import NO, ConfigOption, JsonOption, StateOption, emit, open_from, table
+from secops.cli.context import NO, ConfigOption, JsonOption, StateOption, emit, local, open_from, table
 
 app = typer.Typer(help="审计记录 / the audit trail", no_args_is_help=True)
 
@@ -23,7 +23,7 @@ def list_rows(
     """列出审计记录 / List audited acts, oldest first."""
     with open_from(state, config) as service, service.database.read() as tx:
         rows = [{**audit.as_dict(row), "hash": row.hash} for row in audit.after(tx, after, limit)]
-    text = [[str(r["id"]), r["at"][:19], r["actor"], r["action"], r["outcome"], r["target"]] for r in rows]
+    text = [[str(r["id"]), local(r["at"]), r["actor"], r["action"], r["outcome"], r["target"]] for r in rows]
     emit(
         rows, as_json, lambda: table(text, ["id", "时间 at", "谁 actor", "做了 action", "结果 outcome", "对象 target"])
     )

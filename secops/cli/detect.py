@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 import orjson
 import typer
 
-from secops.cli.lines import DamagedError, open_lines, read_lines
+from secops.cli.lines import DamagedError, folders_of_rules, open_lines, read_lines
 from secops.match.detector import Detector
 from secops.match.scan import Databases
 from secops.match.stored import load_stored
@@ -49,7 +49,7 @@ def detect(
     """对文件中的事件离线运行规则 / Run rules over the events of a file."""
     started = time.process_time()
     directory = cache_directory()
-    ruleset = load_stored(rules, directory)
+    ruleset = load_stored(folders_of_rules(rules), directory)
     detector = Detector(ruleset, databases=Databases(directory), cached=cache)
     detector.engine.prepare()
     loaded = time.process_time()

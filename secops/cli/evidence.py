@@ -54,6 +54,12 @@ def build(
     from secops.cli.person import operator  # noqa: PLC0415 - the same
 
     with open_from(state, config) as service:
+        if out.exists():
+            raise UserError(
+                "evidence.exists",
+                f"{out} 已存在，证据包不会被覆盖；请换一个文件名。",
+                f"{out} exists and a pack is never overwritten; choose another name.",
+            )
         try:
             pack = pipeline.build_pack(
                 service,
@@ -73,7 +79,7 @@ def build(
     data = {
         "path": str(out),
         "manifest_sha256": pack.manifest_sha256,
-        "files": pack.files,
+        "exhibits": pack.files,
         "size": pack.size,
         "root": root,
     }

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
 CHUNK: Final = 1 << 20
@@ -76,3 +76,13 @@ def read_lines(pieces: Iterable[bytes]) -> Iterator[list[bytes | None]]:
             yield lines
     if rest or skipping:
         yield [None if skipping else rest]
+
+
+def folders_of_rules(given: Sequence[Path]) -> list[Path]:
+    """Give the folders to read; one like the product's own ``rules`` also holds what is not for the matcher."""
+    return [part for folder in given for part in _parts(folder)]
+
+
+def _parts(folder: Path) -> list[Path]:
+    parts = [folder / name for name in ("detection", "correlation")]
+    return parts if all(part.is_dir() for part in parts) else [folder]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from dataclasses import dataclass
 
@@ -64,5 +65,6 @@ def _root() -> None:
 
 def main() -> None:
     """Run the command line."""
+    os.umask(0o077)  # everything the service writes is its owner's alone, whatever the shell was set to
     asked = sys.argv[1] if len(sys.argv) > 1 else ""
     build(asked if asked in COMMANDS else None)(prog_name="secops")

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from secops.cli.context import NO, JsonOption, emit
+from secops.cli.lines import folders_of_rules
 from secops.cli.rule_examples import run_examples
 from secops.match.load import load_rules
 from secops.match.rule import Correlation, Rule
@@ -25,12 +26,7 @@ def _paths(given: list[Path] | None) -> list[Path]:
         from secops.wiring import content_dir  # noqa: PLC0415 - the whole service; not needed for folders named
 
         given = [content_dir() / "rules"]
-    return [part for folder in given for part in _parts(folder)]
-
-
-def _parts(folder: Path) -> list[Path]:
-    parts = [folder / name for name in ("detection", "correlation")]
-    return parts if all(part.is_dir() for part in parts) else [folder]
+    return folders_of_rules(given)
 
 
 @app.command()

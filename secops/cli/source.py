@@ -25,7 +25,9 @@ def add(
         with service.database.begin() as tx:
             token = sources.create_token(tx, tenant=tenant, name=name, actor="cli", now=service.clock())
         port = service.settings.ingest.push_port
-        example = f"curl -H 'Authorization: Bearer {token}' --data-binary @FILE.jsonl http://127.0.0.1:{port}/v1/events"
+        # The token comes from a file: on the command line every user of the machine could read it.
+        example = f"curl -H @HEADER_FILE --data-binary @FILE.jsonl http://127.0.0.1:{port}/v1/events"
+        example += "\nHEADER_FILE (0600): Authorization: Bearer <token>"
         emit({"token": token, "tenant": tenant, "name": name}, as_json, f"{token}\n{example}")
 
 

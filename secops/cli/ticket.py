@@ -11,7 +11,7 @@ import typer
 from secops.cli.alert import operator_name
 from secops.cli.context import ConfigOption, JsonOption, StateOption, emit, fail, local, open_from, table
 from secops.errors import UserError
-from secops.records import Ticket, TicketState
+from secops.records import Ticket, TicketEvent, TicketState
 from secops.ticket import desk
 from secops.ticket.clock import Clock, Target, TargetState
 from secops.ticket.states import ACTIONS, STATE_ZH
@@ -102,6 +102,8 @@ def act(
     """对工单执行操作，如 act 12 comment --set text=已联系 / Do an action, e.g. act 12 assign --set assignee=ops."""
     data = _fields(field or [])
     with open_from(state, config) as service:
+        if action == "assign":
+            service.check_assignee(str(data.get("assignee", "")))
         with service.database.begin() as tx:
             ticket = desk.act(tx, ticket_id, action, actor=operator_name(), now=service.clock(), data=data)
         _show(service, ticket, as_json)
@@ -132,9 +134,7 @@ def _lines(ticket: Ticket, clock: Clock) -> list[str]:
         [t.zh, t.en, TARGET_ZH[t.state], f"{t.percent:.0f} %", local(t.due_at), _left(t)]
         for t in (*clock.targets, *clock.superseded)
     ]
-    happened = [
-        f"{local(event.at)}  {event.kind}  {event.actor}  {dict(event.data) or ''}".rstrip() for event in ticket.events
-    ]
+    happened = [f"{local(event.at)}  {event.kind}  {event.actor}  {_said(event)}".rstrip() for event in ticket.events]
     return [
         table([_row(ticket)], header),
         "",
@@ -142,6 +142,11 @@ def _lines(ticket: Ticket, clock: Clock) -> list[str]:
         "",
         *happened,
     ]
+
+
+def _said(event: TicketEvent) -> str:
+    """Give an event's short values; the promises a ticket was opened under stand in its clock already."""
+    return "  ".join(f"{key}={value}" for key, value in event.data.items() if not isinstance(value, (dict, list)))
 
 
 def _row(ticket: Ticket) -> list[str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from identity.principal import Permission
 from secops.alert import queries
 from secops.console.events import events_by_id
-from secops.console.visit import Page, Routes, member
+from secops.console.visit import MAX_DIGITS, Page, Routes, member
 from secops.errors import UserError
 from secops.records import AlertStatus, EventId, Level
 from secops.ticket import desk
@@ -34,7 +34,7 @@ def listing(visit: Visit) -> Response:
             status=status,
             level=level,
             limit=PAGE + 1,
-            before=int(before) if before.isascii() and before.isdigit() else None,
+            before=int(before) if before.isascii() and before.isdigit() and len(before) <= MAX_DIGITS else None,
         )
     more = found[PAGE - 1].id if len(found) > PAGE else None
     return visit.page("alerts.html", alerts=found[:PAGE], status=status, level=level, more=more, first=not before)

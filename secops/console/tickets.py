@@ -69,6 +69,9 @@ def act(visit: Visit) -> Response:
         raise NotFound
     if action not in _permitted(visit, ticket):
         raise Forbidden(f"ticket action {action}")
+    data = _data(visit, action)
+    if action == "assign":
+        visit.service.check_assignee(str(data.get("assignee", "")))
     with visit.service.database.begin() as tx:
         desk.act(
             tx,
@@ -76,7 +79,7 @@ def act(visit: Visit) -> Response:
             action,
             actor=visit.principal.username,
             now=visit.now,
-            data=_data(visit, action),
+            data=data,
             source_ip=visit.source_ip,
         )
     return visit.to(f"/tickets/{ticket.id}", "ticket")

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import hashlib
+import tracemalloc
 from typing import Any
 
 import httpx
@@ -177,3 +178,21 @@ def test_bucket_fills_again() -> None:
     assert bucket.take(5, 100.5) == 0
     assert bucket.take(1000, 200.0) == 0
     assert bucket.take(1, 200.0) > 0
+
+
+def test_a_small_body_of_millions_of_tiny_parts_is_refused_before_it_is_parsed() -> None:
+    tracemalloc.start()
+    try:
+        for body in (
+            b"[" + b'{"":0},' * 3_000_000 + b"1]",
+            b"\n" * 20_000_000,
+            b'{"a":\n[' + b"[]," * 3_000_000 + b"1]}",
+        ):
+            before = tracemalloc.get_traced_memory()[0]
+            tracemalloc.reset_peak()
+            with pytest.raises(BodyError) as refused:
+                split(body, "application/json")
+            assert refused.value.status == 413
+            assert tracemalloc.get_traced_memory()[1] - before < 200 << 20
+    finally:
+        tracemalloc.stop()

@@ -62,6 +62,8 @@ def test_a_ticket_is_worked_from_the_command_line(state: Path) -> None:
     (ticket,) = told(state, "ticket", "list", "--in", "new")
     number = str(ticket["id"])
     assert ticket["clock"]["targets"][0]["state"] == "running"
+    assert "no contractor" in run(state, "ticket", "act", number, "assign", "--set", "assignee=acme", code=2)
+    told(state, "person", "organization", "acme", "--zh", "运维公司", "--en", "Acme", "--kind", "contractor")
     assert told(state, "ticket", "act", number, "assign", "--set", "assignee=acme")["assignee"] == "acme"
     assert told(state, "ticket", "act", number, "priority", "--set", "priority=1", "--set", "reason=x")["priority"] == 1
     shown = run(state, "ticket", "show", number)
@@ -81,7 +83,7 @@ def test_a_ticket_is_worked_from_the_command_line(state: Path) -> None:
         (("ticket", "act", "1", "comment", "--set", "text"), "must be KEY=VALUE"),
         (("ticket", "open", "x", "--service", "nope"), "no service 'nope'"),
         (("alert", "show", "999"), "no alert 999"),
-        (("alert", "close", "1", "--reason", " "), "needs a reason"),
+        (("alert", "close", "1", "--reason", " ", "--disposition", "benign"), "needs a reason"),
     ],
 )
 def test_what_cannot_be_done_says_why_and_exits_with_2(state: Path, words: tuple[str, ...], reason: str) -> None:

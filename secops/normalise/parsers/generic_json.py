@@ -82,7 +82,7 @@ def _allowed(key: str, value: object) -> bool:
     if key == "event.kind":
         return isinstance(value, str) and value in _KINDS
     if key in {"event.dataset", "event.module"}:
-        return isinstance(value, str) and value.partition(".")[0] != "secops"
+        return isinstance(value, str) and value.partition(".")[0].strip().casefold() != "secops"
     return not (key == "host.name" and not isinstance(value, str))
 
 
