@@ -141,6 +141,8 @@ def _is_one(body: bytes) -> bool:
     """Say whether the body is one JSON document, written over several lines or not."""
     if b"\n" not in body.strip():
         return True
+    if body.lstrip()[:1] != b"{":
+        return False
     _bear(body)
     try:
         orjson.loads(body)
