@@ -241,7 +241,7 @@ class Issuer:
 
     # --- when a login ends -------------------------------------------------------------------------------------
     def notifications(self, tx: Tx, session_id: str, now: datetime) -> list[tuple[str, str]]:
-        """Give ``(address, logout token)`` for each client to be told; deliver with ``backchannel.deliver``."""
+        """Give ``(address, logout token)`` for each client to be told."""
         return backchannel.notifications(
             tx, session_id, now, settings=self.settings, keys=self._keys, random=self._random
         )

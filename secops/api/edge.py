@@ -65,9 +65,11 @@ class Edge:
             "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
             f"connect-src 'self'; form-action 'self' {self.certificate_origin}; frame-ancestors 'none'; base-uri 'none'"
         )
+        # Not for localhost: browsers would demand TLS of every other program on the person's own machine, for a year.
+        strict = {} if self.host == "localhost" else {"Strict-Transport-Security": "max-age=31536000"}
         return {
+            **strict,
             "Content-Security-Policy": policy,
-            "Strict-Transport-Security": "max-age=31536000",
             "X-Content-Type-Options": "nosniff",
             "X-Frame-Options": "DENY",
             "Referrer-Policy": "same-origin",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -10,7 +9,7 @@ import typer
 
 from secops.alert import queries
 from secops.alert.queries import Disposition
-from secops.cli.context import ConfigOption, JsonOption, StateOption, emit, local, open_from, table
+from secops.cli.context import ConfigOption, JsonOption, StateOption, emit, local, open_from, operator, table
 from secops.records import Alert, AlertStatus, Level
 
 app = typer.Typer(help="告警 / alerts", no_args_is_help=True)
@@ -78,7 +77,7 @@ def ack(
     """确认告警：有人在处理 / Acknowledge: somebody looks after it."""
     with open_from(state, config) as service:
         with service.database.begin() as tx:
-            alert = queries.acknowledge(tx, alert_id, actor=operator_name(), reason=reason, now=service.clock())
+            alert = queries.acknowledge(tx, alert_id, actor=operator().username, reason=reason, now=service.clock())
         _done(alert, as_json)
 
 
@@ -97,14 +96,9 @@ def close(
     with open_from(state, config) as service:
         with service.database.begin() as tx:
             alert = queries.close(
-                tx, alert_id, actor=operator_name(), reason=reason, disposition=disposition, now=service.clock()
+                tx, alert_id, actor=operator().username, reason=reason, disposition=disposition, now=service.clock()
             )
         _done(alert, as_json)
-
-
-def operator_name() -> str:
-    """Give how the operator at the machine is named in the audit trail."""
-    return f"cli:{getpass.getuser()}"
 
 
 def _done(alert: Alert, as_json: bool) -> None:

@@ -21,10 +21,10 @@ from secops.cli.context import (
     emit,
     load_settings,
     open_from,
+    operator,
     people_errors,
     table,
 )
-from secops.cli.person import operator
 from secops.errors import UserError
 
 if TYPE_CHECKING:

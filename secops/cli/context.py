@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import sys
 import unicodedata
 from contextlib import contextmanager
@@ -13,12 +14,14 @@ from zoneinfo import ZoneInfo
 import orjson
 import typer
 
+from identity import principal
 from secops import settings as settings_module
 from secops.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from identity.principal import Principal
     from secops.settings import Settings
     from secops.wiring import Service
 
@@ -70,6 +73,11 @@ def people_errors() -> Iterator[None]:
         if all(hasattr(error, name) for name in ("code", "zh", "en")):
             fail(error)
         raise
+
+
+def operator() -> Principal:
+    """Give the person at this machine: who can read the state folder can do everything anyway; audited as ``operator:NAME``."""
+    return principal.operator(getpass.getuser())
 
 
 def load_settings(state: Path | None, config: Path | None) -> Settings:

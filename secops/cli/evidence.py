@@ -20,6 +20,7 @@ from secops.cli.context import (
     fail,
     load_settings,
     open_from,
+    operator,
     people_errors,
 )
 from secops.errors import UserError
@@ -51,7 +52,6 @@ def build(
 ) -> None:
     """生成一个案件的封签证据包 / Build the sealed pack of a case."""
     from secops import pipeline  # noqa: PLC0415 - verifying must not load every engine
-    from secops.cli.person import operator  # noqa: PLC0415 - the same
 
     with open_from(state, config) as service:
         if out.exists():

@@ -1,35 +1,21 @@
 """``secops person``: accounts, invitations, organisations, for the operator at the machine itself.
 
-Who can read the state folder can do this; every act is audited as ``cli:<login name of the operating system>``.
+Who can read the state folder can do this; every act is audited as ``operator:<login name of the operating system>``.
 """
 
 from __future__ import annotations
 
-import getpass
 from typing import Annotated
 
 import typer
 
-from identity.principal import CITY, Principal, Role
+from identity.principal import CITY, Role
 from identity.provider import Account, OrganizationKind
-from secops.cli.context import ConfigOption, JsonOption, StateOption, emit, open_from, table
+from secops.cli.context import ConfigOption, JsonOption, StateOption, emit, open_from, operator, table
 from secops.errors import UserError
 from secops.wiring import Service
 
 app = typer.Typer(help="人员与单位 / people and organisations", no_args_is_help=True)
-
-
-def operator() -> Principal:
-    """Give the operator at the machine as a system administrator of the whole city."""
-    name = f"cli:{getpass.getuser()}"
-    return Principal(
-        account_id=name,
-        username=name,
-        organization_id=CITY,
-        organization_path=(CITY,),
-        roles=frozenset({Role.SYSTEM_ADMIN}),
-        display_name=name,
-    )
 
 
 @app.command()

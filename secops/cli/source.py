@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from secops import sources
-from secops.cli.context import ConfigOption, JsonOption, StateOption, emit, open_from, table
+from secops.cli.context import ConfigOption, JsonOption, StateOption, emit, open_from, operator, table
 
 app = typer.Typer(help="日志来源令牌 / tokens of log sources", no_args_is_help=True)
 
@@ -23,7 +23,7 @@ def add(
     """新建令牌，只显示一次 / Make a token; it is shown once."""
     with open_from(state, config) as service:
         with service.database.begin() as tx:
-            token = sources.create_token(tx, tenant=tenant, name=name, actor="cli", now=service.clock())
+            token = sources.create_token(tx, tenant=tenant, name=name, actor=operator().username, now=service.clock())
         port = service.settings.ingest.push_port
         # The token comes from a file: on the command line every user of the machine could read it.
         example = f"curl -H @HEADER_FILE --data-binary @FILE.jsonl http://127.0.0.1:{port}/v1/events"
@@ -51,5 +51,5 @@ def revoke(token_id: int, state: StateOption = None, config: ConfigOption = None
     """吊销令牌 / Revoke a token."""
     with open_from(state, config) as service:
         with service.database.begin() as tx:
-            sources.revoke_token(tx, token_id, actor="cli", now=service.clock())
+            sources.revoke_token(tx, token_id, actor=operator().username, now=service.clock())
         emit({"revoked": token_id}, as_json, f"已吊销 / revoked: {token_id}")

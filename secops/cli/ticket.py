@@ -8,8 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from secops.cli.alert import operator_name
-from secops.cli.context import ConfigOption, JsonOption, StateOption, emit, fail, local, open_from, table
+from secops.cli.context import ConfigOption, JsonOption, StateOption, emit, fail, local, open_from, operator, table
 from secops.errors import UserError
 from secops.records import Ticket, TicketEvent, TicketState
 from secops.ticket import desk
@@ -80,7 +79,7 @@ def open_ticket(
                 title=title,
                 service=service_id,
                 priority=priority,
-                actor=operator_name(),
+                actor=operator().username,
                 now=service.clock(),
                 description=description,
             )
@@ -105,7 +104,7 @@ def act(
         if action == "assign":
             service.check_assignee(str(data.get("assignee", "")))
         with service.database.begin() as tx:
-            ticket = desk.act(tx, ticket_id, action, actor=operator_name(), now=service.clock(), data=data)
+            ticket = desk.act(tx, ticket_id, action, actor=operator().username, now=service.clock(), data=data)
         _show(service, ticket, as_json)
 
 

@@ -78,7 +78,11 @@ class IngestRole:
                 self.errors[name] = str(error)[:500]
 
     async def run(self) -> None:
-        """Run until SIGTERM or SIGINT; whatever was submitted before is stored."""
+        """Run until SIGTERM or SIGINT; whatever was submitted before is stored.
+
+        A log that could not be written for another reason than a full disk must be opened anew: the role ends with that
+        error, and the supervisor starts it again, which repairs the tail.
+        """
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -86,20 +90,26 @@ class IngestRole:
         self._load_tokens()
         self.build_collectors()
         drained = asyncio.Event()
-        writing = asyncio.ensure_future(self._guard("batcher", lambda: self.batcher.run(drained), drained))
+        writing = asyncio.ensure_future(self.batcher.run(drained))
+        stopping = asyncio.ensure_future(stop.wait())
         tasks = [asyncio.ensure_future(task) for task in self._tasks(stop)]
         try:
-            await stop.wait()
-            await asyncio.wait(tasks, timeout=5)
+            await asyncio.wait({stopping, writing}, return_when=asyncio.FIRST_COMPLETED)
+            stop.set()
+            if not writing.done():
+                await asyncio.wait(tasks, timeout=DRAIN_SECONDS)
         finally:
+            stopping.cancel()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             drained.set()  # the batcher writes what is queued, then ends
             await asyncio.wait({writing}, timeout=DRAIN_SECONDS)
             writing.cancel()
-            await asyncio.gather(writing, return_exceptions=True)
+            (outcome,) = await asyncio.gather(writing, return_exceptions=True)
             self.log.close()
+        if isinstance(outcome, Exception):
+            raise outcome
 
     def _tasks(self, stop: asyncio.Event) -> list[Coroutine[Any, Any, None]]:
         now = self.service.clock

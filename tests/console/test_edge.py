@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from starlette.exceptions import HTTPException
 
 from identity.provider import IdentityError
+from secops.api.edge import Edge
 from secops.api.problems import Forbidden, NotFound, json_response, problem_of
 from secops.api.session import form_token as token_for
 from secops.api.session import safe_next
@@ -32,6 +33,13 @@ def raw_request(world: World, request: bytes, port: int = 0) -> bytes:
     return answer
 
 
+def test_a_real_host_name_is_pinned_to_tls() -> None:
+    edge = Edge(
+        origin="https://sso.city.example", certificate_origin="https://sso.city.example:8444", hosts=frozenset()
+    )
+    assert edge.headers()["Strict-Transport-Security"].startswith("max-age=")
+
+
 def test_security_headers_stand_on_pages_errors_and_files(world: World) -> None:
     with world.client() as client:
         for path in ("/login", "/no-such-page", "/static/console.css", "/api/v1/alerts", "/pki/root.crt", "/"):
@@ -41,7 +49,7 @@ def test_security_headers_stand_on_pages_errors_and_files(world: World) -> None:
             assert "unsafe" not in policy
             assert "frame-ancestors 'none'" in policy
             assert f"form-action 'self' {world.certificate_origin}" in policy
-            assert headers["strict-transport-security"].startswith("max-age=")
+            assert "strict-transport-security" not in headers, "localhost is everybody's"
             assert headers["x-content-type-options"] == "nosniff"
             assert headers["referrer-policy"] == "same-origin"
             assert headers["cross-origin-opener-policy"] == "same-origin"

@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
-import httpx
 from fastapi import FastAPI
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from identity.oidc import backchannel, clients
+from identity.oidc import clients
 from identity.oidc.issuer import Issuer
 from identity.oidc.messages import HttpRequest, Redirect, Reply
 from identity.oidc.settings import OidcSettings
@@ -251,19 +250,19 @@ def open_database(path: Path) -> Database:
 
 def serve(arguments: list[str]) -> None:
     """``python -m tests.oidc.world STATE ISSUER DEMO CERT KEY CA``: the world as a process of its own, telling clients of logouts."""
-    import ssl  # noqa: PLC0415 - only the process needs it
 
     import uvicorn  # noqa: PLC0415 - likewise
 
+    from secops.notify import backchannel  # noqa: PLC0415 - likewise
+
     state, issuer, demo, cert, key, ca = arguments
     world = World(open_database(Path(state)), issuer=issuer, demo=demo, now=None)
-    http = httpx.Client(verify=ssl.create_default_context(cafile=ca), trust_env=False)
+    root = Path(ca).read_bytes()
 
     def tell(session: Session, now: datetime) -> None:
         with world.database.begin() as tx:
             notes = world.issuer.notifications(tx, session.id, now)
-        for url, token in notes:
-            backchannel.deliver(url, token, http)
+        backchannel.tell(notes, trust=root)
 
     world.ended = tell  # type: ignore[method-assign]
     parts = urlsplit(issuer)
