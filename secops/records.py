@@ -81,6 +81,7 @@ class RuleInfo:
     level: Level
     title_zh: str = ""
     description: str = ""
+    description_zh: str = ""
     tags: tuple[str, ...] = ()
     clauses: tuple[str, ...] = ()  # GB/T 22239 items it serves, e.g. 8.1.4.1-b
     owner: str = ""

@@ -170,6 +170,7 @@ def _info(document: Block, file: str) -> RuleInfo:
         level=_level(document),
         title_zh=_text(document, "title_zh"),
         description=_text(document, "description"),
+        description_zh=_text(document, "description_zh"),
         tags=read_texts(document.get("tags"), document.at("tags")),
         clauses=_clauses(document),
         owner=_text(document, "owner"),
