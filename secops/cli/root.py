@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import os
 import sys
 from dataclasses import dataclass
+from typing import Annotated
 
 import typer
 
@@ -59,7 +61,17 @@ def build(only: str | None) -> typer.Typer:
     return app
 
 
-def _root() -> None:
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"secops {importlib.metadata.version('secops')}")
+        raise typer.Exit
+
+
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="显示版本 / show the version")
+    ] = False,
+) -> None:
     """Keep subcommands even when only one is registered."""
 
 

@@ -12,7 +12,7 @@ from starlette.responses import FileResponse, Response
 from identity.principal import Permission
 from secops import audit, pipeline
 from secops.alert import queries
-from secops.api.problems import NotFound
+from secops.api.problems import NotFound, problem_of
 from secops.console.charts import SHANGHAI
 from secops.console.visit import Page, Routes
 from secops.errors import UserError
@@ -43,13 +43,26 @@ class Kept:
 
 def listing(visit: Visit) -> Response:
     """Packs of the visitor's tenants, newest first, and the form for a new one."""
-    return visit.page(
-        "evidence.html", packs=_packs(visit)[:SHOWN], alert=visit.query("alert"), ticket=visit.query("ticket")
-    )
+    return _page(visit, alert=visit.query("alert"), ticket=visit.query("ticket"))
+
+
+def _page(visit: Visit, *, alert: str = "", ticket: str = "", wrong: UserError | None = None) -> Response:
+    code = 200 if wrong is None else problem_of(wrong, "").status
+    return visit.page("evidence.html", code, packs=_packs(visit)[:SHOWN], alert=alert, ticket=ticket, wrong=wrong)
 
 
 def build(visit: Visit) -> Response:
     """Build a pack for one alert, one ticket, or a stretch of time of the visitor's organisation."""
+    try:
+        return _build(visit)
+    except UserError as wrong:  # said beside the form, which keeps what was typed
+        kind, typed = visit.value("kind"), visit.value("id", limit=18)
+        return _page(
+            visit, alert=typed if kind == "alert" else "", ticket=typed if kind == "ticket" else "", wrong=wrong
+        )
+
+
+def _build(visit: Visit) -> Response:
     case, tenant, chosen = _case(visit)
     visit.need(Permission.EVIDENCE_BUILD, visit.tenant(tenant))
     folder = visit.service.evidence_dir
