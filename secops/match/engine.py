@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from secops.match.costs import EVERY, Costs
 from secops.match.explain import Explanation
 from secops.match.plan import Plan, alive
 from secops.match.route import CATEGORIES, Signature, covers, signature_of, view_of
@@ -19,6 +20,7 @@ from secops.records import DATASET, ORIGINAL
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 
+    from secops.match.costs import Cost
     from secops.match.rule import Expression, Rule
     from secops.records import Event
 
@@ -54,6 +56,7 @@ class Engine:
         self._by_signature: dict[Signature, Plan] = {}
         self._explanations: dict[str, Explanation] = {}
         self._event_ids = _event_ids(rule for rule, _ in self._rules)
+        self._costs = Costs()
 
     def match(self, events: Sequence[Event]) -> list[Hit]:
         """Hits of the batch, by event and then in the order of the rules."""
@@ -62,13 +65,26 @@ class Engine:
     def find(self, events: Sequence[Event]) -> list[Found]:
         """The same hits, their fields not made yet: those of rules that only feed correlations are seldom wanted."""
         hits: list[Found] = []
+        costs = self._costs
+        turn = costs.turn
         for index, event in enumerate(events):
             plan = self._plan(event)
             view = view_of(event) if DATASET in event or ORIGINAL in event else event
-            rules = plan.match(view)
+            turn -= 1
+            if turn:
+                rules = plan.match(view)
+            else:
+                turn = EVERY
+                rules = plan.match(view, costs)
             if rules:
                 hits += [Found(rule, index, view) for rule in rules]
+        costs.turn = turn
+        costs.matched.update([hit.rule.info.id for hit in hits])
         return hits
+
+    def costs(self) -> dict[str, Cost]:
+        """What each rule has cost since the engine was made: (evaluated, matched, cpu_us)."""
+        return self._costs.all()
 
     def explain(self, found: Found) -> Mapping[str, Any]:
         """The fields behind a hit."""

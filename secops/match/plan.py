@@ -16,6 +16,7 @@ from secops.match.witness import witness
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from secops.match.costs import Costs
     from secops.match.generate import Confirm
     from secops.match.rule import Expression, Test
     from secops.match.scan import Databases
@@ -81,8 +82,8 @@ class Plan:
         keywords = self._indexes.get(None)
         self._keywords = keywords[1].lookup if keywords is not None else None
 
-    def match(self, view: Mapping[str, Any]) -> list[Rule]:
-        """Rules that hold for the event, in the order of the rule set."""
+    def match(self, view: Mapping[str, Any], costs: Costs | None = None) -> list[Rule]:
+        """Rules that hold for the event, in the order of the rule set; ``costs`` measures each that is looked at."""
         if self._sample is not None:
             self._take(self._sample, view)
         found = self._find(view)
@@ -94,11 +95,11 @@ class Plan:
         self._tried += len(found)
         if self._tried >= self._tune_at and self._sample is None:
             self._sample = []
-        return [
-            candidate.rule
-            for number in (sorted(set(found)) if len(found) > 1 else found)
-            if (candidate := candidates[number]).holds(texts, folded, view)
-        ]
+        numbers = sorted(set(found)) if len(found) > 1 else found
+        if costs is not None:
+            looked = [candidates[number] for number in numbers]
+            return [candidate.rule for candidate in looked if costs.holds(candidate, texts, folded, view)]
+        return [candidate.rule for number in numbers if (candidate := candidates[number]).holds(texts, folded, view)]
 
     def _find(self, view: Mapping[str, Any]) -> list[int]:
         """Numbers of the candidates, some perhaps twice."""
