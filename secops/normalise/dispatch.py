@@ -33,7 +33,7 @@ def normalise(records: Sequence[Record], *, zone: tzinfo = SHANGHAI) -> list[Eve
     ``zone`` is where times without a zone are read.
     """
     known = registry()
-    desk = Desk(known.programs, known.documents, known.lines, zone)
+    desk = Desk(known.programs, known.documents, known.lines, known.messages, zone)
     events: list[Event] = []
     for record in records:
         desk.receive(record.received)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from monitors.record import Record
     from secops.records import Event
 
+START: Final = 160  # characters of a message by which a ``MessageParser`` knows it
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
 
 
@@ -57,25 +58,48 @@ class LineParser(NamedTuple):
     parse: Callable[[Event, str, Desk], bool]
 
 
+class MessageParser(NamedTuple):
+    """Reads messages that their beginning gives away, where no parser of the program does: devices name no program.
+
+    ``claims(start)`` is asked with the first ``START`` characters of the message; ``parse(event, message, desk)``
+    changes the event in place, ``@timestamp`` included. Of several that claim a message the lowest ``order`` reads it.
+    """
+
+    order: int
+    claims: Callable[[str], bool]
+    parse: Callable[[Event, str, Desk], None]
+
+
 class Desk:
     """What parsers have at hand for a batch: the other parsers, the zone of zoneless times, the moment of receipt."""
 
-    __slots__ = ("_received", "documents", "ingested", "latest", "lines", "programs", "zone")
+    __slots__ = ("_received", "documents", "ingested", "latest", "lines", "messages", "programs", "zone")
 
     def __init__(
         self,
         programs: Mapping[str, Callable[[Event, str], None]],
         documents: Sequence[DocumentParser],
         lines: Sequence[LineParser],
+        messages: Sequence[MessageParser],
         zone: tzinfo,
     ) -> None:
         self.programs = programs
         self.documents = documents
         self.lines = lines
+        self.messages = messages
         self.zone = zone
         self.ingested = ""
         self.latest = ""
         self._received = _NEVER
+
+    def recognise(self, event: Event, message: str) -> bool:
+        """Let the parser that claims the message by its beginning fill the event; say whether there is one."""
+        start = message[:START]
+        for parser in self.messages:
+            if parser.claims(start):
+                parser.parse(event, message, self)
+                return True
+        return False
 
     def receive(self, moment: datetime) -> None:
         """Take ``moment`` as the time of receipt of the records that follow; many share one."""

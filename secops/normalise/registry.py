@@ -5,7 +5,7 @@ import pkgutil
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from secops.normalise.parser import DocumentParser, FormatParser, LineParser, ProgramParser
+from secops.normalise.parser import DocumentParser, FormatParser, LineParser, MessageParser, ProgramParser
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -22,6 +22,7 @@ class Registry(NamedTuple):
     programs: Mapping[str, Callable[[Event, str], None]]
     documents: tuple[DocumentParser, ...]
     lines: tuple[LineParser, ...]
+    messages: tuple[MessageParser, ...]
 
 
 @cache
@@ -37,8 +38,9 @@ def registry() -> Registry:
         },
         documents=tuple(sorted((offer for offer in offers if isinstance(offer, DocumentParser)), key=_order)),
         lines=tuple(sorted((offer for offer in offers if isinstance(offer, LineParser)), key=_order)),
+        messages=tuple(sorted((offer for offer in offers if isinstance(offer, MessageParser)), key=_order)),
     )
 
 
-def _order(offer: DocumentParser | LineParser) -> int:
+def _order(offer: DocumentParser | LineParser | MessageParser) -> int:
     return offer.order

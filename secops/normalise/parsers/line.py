@@ -36,7 +36,8 @@ def _bare(record: Record, text: str, desk: Desk) -> Event:
         return event
     for parser in desk.lines:
         if parser.parse(event, text, desk):
-            break
+            return event
+    desk.recognise(event, text)
     return event
 
 

@@ -45,6 +45,9 @@ _MOST_REPEATS = 20  # copies made of a repeated message; the number it claims st
 _LONGEST_REPEATED = 2048
 _STAMP = 15  # characters of "Mmm dd hh:mm:ss"
 _TAG = 80
+_FORMATS = frozenset(
+    {"CEF", "LEEF"}
+)  # what stands before the colon is the name of the message's format, not a program's
 
 
 def parse(record: Record, text: str, desk: Desk) -> list[Event]:
@@ -186,9 +189,11 @@ def _device_header(body: str, desk: Desk) -> tuple[str | None, str, str]:
 
 
 def _host(rest: str) -> tuple[str, str]:
-    """Split the host off; a first word that is a tag ("sshd[9]:") or a device's mnemonic means that there is none."""
+    """Split the host off; a first word that is something else ("sshd[9]:", "%MNEMONIC", "id=tos", "CEF:0|") is no host."""
     word, space, after = rest.partition(" ")
     if not space or word[-1:] == ":" or word[:1] == "%" or (word[-1:] == "]" and "[" in word):
+        return "", rest
+    if "=" in word or word.startswith(("CEF:", "LEEF:")):
         return "", rest
     return word, after.lstrip(" ")
 
@@ -202,7 +207,7 @@ def _tag(event: Event, rest: str) -> tuple[str, str]:
         event["message"] = rest
         return "", rest
     tag, colon, message = rest[: _TAG + 1].partition(":")
-    if not colon or not tag or " " in tag:
+    if not colon or not tag or " " in tag or tag in _FORMATS:
         event["message"] = rest
         return "", rest
     message = rest[len(tag) + 1 :]
@@ -231,6 +236,8 @@ def refine(event: Event, program: str, message: str, desk: Desk) -> list[Event]:
         embedded(event, message.removeprefix("@cee:"), desk)
     elif "/" in program and (parse_program := desk.programs.get(program.rpartition("/")[2].lower())):
         parse_program(event, message)
+    else:
+        desk.recognise(event, message)
     return [event]
 
 
