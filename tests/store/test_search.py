@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -292,3 +294,30 @@ def test_gap_in_the_log_is_no_gap_in_the_index(log: FileLog, index: SqliteIndex)
     index.add(0, events)
     assert index.position(0) == 10
     assert index.search(Query(text="x", tenants=None)).total == 3
+
+
+def test_bounds_hold_their_start_and_not_their_end(log: FileLog, index: SqliteIndex) -> None:
+    store(log, index, [{"message": "x"} for _ in range(5)])
+    for text in ("x", '"x"', "*x*", ""):
+        assert find(index, text, start=START + timedelta(seconds=1), end=START + timedelta(seconds=3)) == ["0-2", "0-1"]
+        assert find(index, text, start=START, end=START + timedelta(seconds=4)) == ["0-3", "0-2", "0-1", "0-0"]
+
+
+def test_long_and_strange_keyword_values_are_told_apart(log: FileLog, index: SqliteIndex) -> None:
+    names = ["a" * 128 + "b", "a" * 128 + "c", "a.b", "a\ue02eb", "ａ.b", "a=b", "é"]
+    store(log, index, [{"message": "m", "user.name": name} for name in names])
+    for number, name in enumerate(names):
+        expected = ["0-4", "0-2"] if name in {"a.b", "ａ.b"} else [f"0-{number}"]
+        assert find(index, f'user.name:"{name}"') == expected
+
+
+def test_index_that_is_written_is_searched_by_another_process(tmp_path: Path, log: FileLog, index: SqliteIndex) -> None:
+    store(log, index, [{"message": "登录失败"}])
+    script = (
+        "import sys; from pathlib import Path; from secops.store.files import FileLog; "
+        "from secops.store.index import Query; from secops.store.sqlite import SqliteIndex; "
+        "index = SqliteIndex(Path(sys.argv[1]) / 'index', FileLog(Path(sys.argv[1]) / 'log')); "
+        "print(index.search(Query(text='登录失败', tenants=None)).hits[0]['event.id'])"
+    )
+    found = subprocess.run([sys.executable, "-c", script, tmp_path], check=True, capture_output=True, text=True)
+    assert found.stdout.strip() == "0-0"
