@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from secops.store import query, text
-from secops.store.fields import HIDDEN, KEYWORD_SET
+from secops.store.fields import HIDDEN, KEYWORD_SET, KEYWORDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -30,6 +30,9 @@ MAX_VALUE: Final = 128
 _SHIFT: Final = {code: chr(0xE000 + code) for code in range(128) if not chr(code).isalnum()}
 
 
+_PREFIXES: Final = {field: f"{field}=".translate(_SHIFT) for field in KEYWORDS}
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """``match`` is an FTS5 expression, None for all events."""
@@ -42,8 +45,12 @@ def keyword_token(field: str, value: str) -> str:
     """The token of a keyword field's value."""
     folded = text.fold(value)
     if len(folded) > MAX_VALUE:
-        return LONG_VALUE + f"{field}={folded[:MAX_VALUE]}".translate(_SHIFT)
-    return (ASCII_VALUE if folded.isascii() else OTHER_VALUE) + f"{field}={folded}".translate(_SHIFT)
+        return LONG_VALUE + _PREFIXES[field] + _shift(folded[:MAX_VALUE])
+    return (ASCII_VALUE if folded.isascii() else OTHER_VALUE) + _PREFIXES[field] + _shift(folded)
+
+
+def _shift(folded: str) -> str:
+    return folded if folded.isalnum() else folded.translate(_SHIFT)
 
 
 def tenant_token(tenant: str) -> str:
@@ -159,7 +166,7 @@ def _literal_pieces(literal: str, *, at_start: bool, at_end: bool) -> Iterator[s
 def _keyword_prefix(field: str, prefix: str) -> Plan:
     if len(prefix) > MAX_VALUE:
         return _ALL
-    shifted = f"{field}={prefix}".translate(_SHIFT)
+    shifted = _PREFIXES[field] + _shift(prefix)
     tokens = [quote(marker + shifted) + " *" for marker in (ASCII_VALUE, OTHER_VALUE, LONG_VALUE)]
     return Plan(_any(tokens), exact=prefix.isascii() and prefix.isalnum())
 
@@ -171,7 +178,7 @@ def _network(field: str, network: ipaddress.IPv4Network) -> Plan:
     known = ".".join(str(network.network_address).split(".")[:octets])
     if octets == 4:  # noqa: PLR2004 - an address has four octets
         return Plan(quote(keyword_token(field, known)), exact=True)
-    return Plan(quote(ASCII_VALUE + f"{field}={known}.".translate(_SHIFT)) + " *", exact=False)
+    return Plan(quote(ASCII_VALUE + _PREFIXES[field] + _shift(f"{known}.")) + " *", exact=False)
 
 
 def quote(token: str) -> str:
