@@ -32,7 +32,7 @@ NOBODY: Final = "(not a username)"
 _DUMMY_SECRET: Final = "A" * 32
 WRONG: Final = Login(
     session=None,
-    reason_zh="用户名、口令或动态口令不正确；每个动态口令只能使用一次",
+    reason_zh="用户名、密码或动态口令不正确；每个动态口令只能使用一次",
     reason_en="Username, password or code is not right; each code works only once",
 )
 

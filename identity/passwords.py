@@ -60,7 +60,7 @@ class PasswordHasher:
         if text is None:
             raise IdentityError(
                 "password.invalid",
-                f"口令不能为空，且最多 {self._settings.password_maximum} 个字符",
+                f"密码不能为空，且最多 {self._settings.password_maximum} 个字符",
                 f"The password must not be empty and has at most {self._settings.password_maximum} characters",
             )
         return self._hash(text)

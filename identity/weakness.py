@@ -85,19 +85,19 @@ def check_password(password: str, *, about: Iterable[str], settings: IdentitySet
     if text is None:
         raise IdentityError(
             "password.invalid",
-            f"口令不能为空，且最多 {settings.password_maximum} 个字符",
+            f"密码不能为空，且最多 {settings.password_maximum} 个字符",
             f"The password must not be empty and has at most {settings.password_maximum} characters",
         )
     if len(text) < settings.password_minimum:
         raise IdentityError(
             "password.short",
-            f"口令至少 {settings.password_minimum} 个字符，当前为 {len(text)} 个",
+            f"密码至少 {settings.password_minimum} 个字符，当前为 {len(text)} 个",
             f"The password has {len(text)} characters; at least {settings.password_minimum} are needed",
         )
     if strength(text, about=about) < settings.password_strength:
         raise IdentityError(
             "password.weak",
-            "口令太容易被猜到：请避免姓名、常用词、年份、连续按键和重复字符，可用几个不相关的词组成",
+            "密码太容易被猜到：请避免姓名、常用词、年份、连续按键和重复字符，可用几个不相关的词组成",
             "This password is easy to guess: avoid names, common words, years, keyboard runs and repetition;"
             " a few unrelated words make a good one",
         )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 ZONE: Final = ZoneInfo("Asia/Shanghai")
 MEANS: Final = {
     ACR_CERTIFICATE: ("数字证书", "client certificate"),
-    ACR_PASSWORD_TOTP: ("口令和动态码", "password and one-time code"),
+    ACR_PASSWORD_TOTP: ("密码和动态口令", "password and one-time code"),
 }
 STYLE: Final = (
     "body{font:16px/1.6 system-ui,'Noto Sans CJK SC','Microsoft YaHei',sans-serif;margin:0;background:#f2f6f4;color:#1c2b24}"

@@ -56,7 +56,7 @@ def test_the_answer_hides_which_value_was_wrong_and_the_trail_says_it(
     code = totp.code_at(person.secret, world.now) if right_code else "abc"
     login = world.try_login(username, password, code)
     assert login.session is None
-    assert login.reason_zh == "用户名、口令或动态口令不正确；每个动态口令只能使用一次"
+    assert login.reason_zh == "用户名、密码或动态口令不正确；每个动态口令只能使用一次"
     assert login.retry_after == 0
     (row,) = world.audited("login.failed")
     assert (row.reason, row.outcome, row.source_ip) == (reason, "failure", OFFICE)

@@ -117,7 +117,7 @@ def test_good_passwords_are_accepted(password: str) -> None:
 def test_a_short_password_says_how_short() -> None:
     with pytest.raises(IdentityError, match="has 11 characters; at least 12") as caught:
         check_password("kX9#mQ2v!Lr", about=(), settings=CHEAP)
-    assert caught.value.zh == "口令至少 12 个字符，当前为 11 个"
+    assert caught.value.zh == "密码至少 12 个字符，当前为 11 个"
 
 
 @given(st.text(max_size=256), st.lists(st.text(max_size=40), max_size=3))

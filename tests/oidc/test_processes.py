@@ -87,7 +87,7 @@ async def _story(issuer: str, demo: str, trust: ssl.SSLContext) -> None:
         person = Browser(http)
         home = await person.login(demo, "zhang")
         assert "zhang先生" in home.text
-        assert "口令和动态码" in home.text
+        assert "密码和动态口令" in home.text
         # a logout at the issuer reaches the demo by the back channel
         question = await person.go(f"{issuer}/oidc/logout")
         await person.send(f"{issuer}/oidc/logout", hidden(question))
