@@ -6,6 +6,7 @@ import secops.alert.tables
 import secops.audit
 import secops.outbox
 import secops.progress
+import secops.rulebook.tables
 import secops.sources
 import secops.ticket.tables  # noqa: F401 - importing a module registers its tables
 from ca.tables import CaBase

@@ -11,9 +11,10 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from secops import audit, migrations
+from secops import audit, migrations, progress
 from secops.db import Database
 from secops.migrations.metadata import METADATAS
+from secops.rulebook import drafts, switches
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.live)])
@@ -50,3 +51,25 @@ def test_append_only_tables_refuse_change_after_migrating(empty: Database) -> No
             tx.execute(sa.text(statement))
     tables = {table.name for metadata in METADATAS for table in metadata.sorted_tables if table.info.get("append_only")}
     assert {"audit", "alert_events", "ticket_events", "ca_certificates", "ca_revocations"} <= tables
+
+
+def test_the_rulebook_comes_to_a_database_that_holds_alerts_and_state(empty: Database) -> None:
+    """0001 -> 0002: what the version before had stays, and decisions about its rules can be stored."""
+    migrations.upgrade(empty, "0001")
+    now = datetime(2026, 11, 24, tzinfo=UTC)
+    with empty.begin() as tx:
+        audit.record(tx, at=now, actor="a", action="test.act", target="rule:r1")
+        progress.save_state(tx, "detect", {"r1:x": b"\x00window"})
+        progress.advance(tx, "detect", 3, 1234)
+    migrations.upgrade(empty, "0002")
+    with empty.begin() as tx:
+        switches.set_enabled(tx, rule_id="r1", tenant="", enabled=False, reason="noisy", actor="a", now=now)
+        drafts.save(tx, rule_id="r1", text="title: x", actor="a", reason="new", now=now)
+    with empty.read() as tx:
+        assert progress.state(tx, "detect") == {"r1:x": b"\x00window"}
+        assert progress.cursor(tx, "detect", 3) == 1234
+        assert [row.action for row in audit.about(tx, ["rule:r1"])] == ["test.act", "rule.disable", "rule.draft"]
+        assert audit.broken_links(tx) == []
+    for statement in ("UPDATE rule_versions SET text = 'b'", "DELETE FROM rule_versions"):
+        with pytest.raises(sa.exc.DBAPIError, match="append-only"), empty.begin() as tx:
+            tx.execute(sa.text(statement))
