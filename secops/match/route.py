@@ -83,6 +83,8 @@ _DATASETS: Final[Mapping[str, frozenset[str]]] = {
     "syslog": frozenset({"linux.sshd", "linux.sudo", "linux.su", "linux.systemd", "linux.cron"}),
     "nginx": frozenset({"nginx.access", "nginx.error"}),
     "apache": frozenset({"apache.access", "apache.error"}),
+    "application": frozenset({"kubernetes.audit", "keycloak.event", "keycloak.admin"}),
+    "cloud_audit": frozenset({"huaweicloud.cts", "aliyun.actiontrail", "tencentcloud.cloudaudit", "openstack.audit"}),
 }
 # Products whose messages come by syslog and are not parsed further yet: their rules look at what stands in the text.
 _BY_SYSLOG: Final = frozenset(

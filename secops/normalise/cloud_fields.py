@@ -15,6 +15,7 @@ from secops.normalise.schema import FIELDS, date, keyword
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
+    from datetime import tzinfo
 
     from secops.normalise.parser import Desk
     from secops.records import Event
@@ -83,12 +84,15 @@ def name_fields(event: Event, flat: Mapping[str, Any], fields: Mapping[str, tupl
                 break
 
 
-def stamp(event: Event, value: object, desk: Desk) -> None:
-    """Take the provider's time: ISO 8601, ``… GMT+08:00``, or a number of (milli)seconds, also as text."""
+def stamp(event: Event, value: object, desk: Desk, zone: tzinfo | None = None) -> None:
+    """Take the provider's time: ISO 8601, ``… GMT+08:00``, or a number of (milli)seconds, also as text.
+
+    ``zone`` counts where the time names none; without it the desk's does.
+    """
     if isinstance(value, str):
         digits = value.isascii() and value.isdigit() and len(value) <= 19  # noqa: PLR2004 - nanoseconds of this century
         value = int(value) if digits else value[:40].replace(" GMT", "")
-    if claimed := date(value, desk.zone):
+    if claimed := date(value, zone or desk.zone):
         desk.stamp(event, claimed)
 
 
@@ -117,5 +121,8 @@ def _category(service: str, *, login: bool) -> str:
 
 
 def _type(action: str) -> str:
-    lower = action.lower().rpartition(".")[2]
+    lower = action.lower()
+    for phase in (".start", ".end", ".error"):
+        lower = lower.removesuffix(phase)
+    lower = lower.rpartition(".")[2]
     return next((kind for kind, verbs in _VERBS if lower.startswith(verbs)), "change")

@@ -32,7 +32,7 @@ SENDERS_MAY_NOT_SET: Final = frozenset(
 # ECS 8 names that a document may bring along, by type. What is not here stays in ``original``.
 _KEYWORDS = """
 agent.id agent.name agent.version client.domain cloud.account.id cloud.instance.id cloud.provider cloud.region
-container.id container.image.name container.name destination.domain dns.question.name dns.question.type
+cloud.service.name container.id container.image.name container.name destination.domain dns.question.name dns.question.type
 dns.response_code ecs.version error.code event.action event.code event.dataset event.hash event.kind event.module
 event.outcome event.provider event.reason event.reference event.timezone event.url file.directory file.extension
 file.hash.md5 file.hash.sha1 file.hash.sha256 file.name file.owner file.path file.type group.id group.name
@@ -40,7 +40,9 @@ host.architecture host.hostname host.id host.name host.os.family host.os.name ho
 host.type http.request.id http.request.method http.request.referrer http.version log.file.path log.level log.logger
 log.syslog.facility.name log.syslog.hostname log.syslog.msgid log.syslog.severity.name network.application
 network.community_id network.direction network.name network.protocol network.transport network.type observer.hostname
-observer.name observer.product observer.type observer.vendor observer.version organization.name package.name
+observer.name observer.product observer.type observer.vendor observer.version organization.name
+orchestrator.api_version orchestrator.cluster.name orchestrator.namespace orchestrator.resource.name
+orchestrator.resource.type orchestrator.type package.name
 package.version process.args process.command_line process.entity_id process.executable process.hash.md5
 process.hash.sha1 process.hash.sha256 process.name process.parent.command_line process.parent.executable
 process.parent.name process.user.name process.working_directory registry.data.strings registry.hive registry.key

@@ -1,6 +1,6 @@
-"""Events of Keycloak: user events and admin events, as its logging listener writes them (``type="LOGIN_ERROR", …``),
-in its JSON log, or as the JSON of an event listener.
+"""Events of Keycloak, those of its users and those of its administrators.
 
+They come as the logging listener writes them (``type="LOGIN_ERROR", …``), in the JSON log, or as a listener's JSON.
 ``original`` has the names of the logging listener in every form. Of a name that comes twice the first counts: what a
 visitor typed comes last, so he cannot replace what Keycloak says.
 """
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from secops.normalise.cloud_fields import name_fields, stamp
 from secops.normalise.documents import flatten, load
-from secops.normalise.parser import DocumentParser, LineParser, ProgramParser, UnreadableError
+from secops.normalise.parser import DocumentParser, MessageParser, ProgramParser, UnreadableError, peer_host
 
 if TYPE_CHECKING:
     from secops.normalise.parser import Desk
@@ -30,6 +30,7 @@ _FIELDS: Final = {
     "url.path": ("resourcePath",),
 }
 _SIGN_IN: Final = ("LOGIN", "LOGOUT", "CODE_TO_TOKEN", "REFRESH_TOKEN", "CLIENT_LOGIN", "TOKEN_EXCHANGE", "IMPERSONATE")
+_LEVELS: Final = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")
 _MOST_PAIRS: Final = 64
 _MOST_TEXT: Final = 32_768
 _KEY: Final = 80  # characters in which a name and its "=" must be found
@@ -99,13 +100,19 @@ def parse_program(event: Event, message: str) -> None:
         fill(event, pairs(message[at:]))
 
 
-def parse_line(event: Event, line: str, desk: Desk) -> bool:
-    """Read a line of Keycloak's own log file."""
-    if _LOGGER not in line[:_HEAD] or (at := _begin(line)) < 0:
-        return False
-    fill(event, pairs(line[at:]))
-    stamp(event, line[:23].replace(",", "."), desk)
-    return True
+def begins(start: str) -> bool:
+    """Say whether it is a line of Keycloak's own log that tells of an event."""
+    return _LOGGER in start
+
+
+def parse_message(event: Event, message: str, desk: Desk) -> None:
+    """Read such a line; what a syslog reader takes for the host's name is the line's level."""
+    if (at := _begin(message)) < 0:
+        return
+    if event["host.name"] in _LEVELS:
+        event["host.name"] = peer_host(event["log.source.address"])
+    fill(event, pairs(message[at:]))
+    stamp(event, message[:23].replace(",", "."), desk)
 
 
 def claims(document: dict[str, Any]) -> bool:
@@ -141,6 +148,6 @@ def _read(event: Event, document: dict[str, Any]) -> None:
 
 PARSERS = (
     ProgramParser(("keycloak",), parse_program),
-    LineParser(60, parse_line),
+    MessageParser(60, begins, parse_message),
     DocumentParser(30, claims, parse),
 )

@@ -1,11 +1,13 @@
-"""Notifications of OpenStack's services: CADF events (DMTF DSP0262) of Keystone and of the audit middleware, and
-Nova's and Neutron's own, bare, in a notification, or in the message bus's envelope (``oslo.message``).
+"""Notifications of OpenStack's services.
 
+These are CADF events (DMTF DSP0262) of Keystone and of the audit middleware, and Nova's and Neutron's own; they come
+bare, in a notification, or in the message bus's envelope (``oslo.message``).
 ``original`` holds the payload's fields by their own names, beside ``event_type`` and the like of the notification.
 """
 
 from __future__ import annotations
 
+from datetime import UTC
 from typing import TYPE_CHECKING, Any, Final
 
 from secops.normalise.cloud_fields import Call, describe, name_fields, stamp
@@ -57,7 +59,7 @@ def parse(event: Event, document: dict[str, Any], desk: Desk) -> None:
     describe(event, flat, Call("openstack", "openstack.audit", outcome, login=login))
     if login and flat.get("target.name") is None:
         event.pop("user.target.name", None)
-    stamp(event, flat.get("eventTime") or flat.get("timestamp"), desk)
+    stamp(event, flat.get("eventTime") or flat.get("timestamp"), desk, UTC)
 
 
 def _inner(document: dict[str, Any]) -> dict[str, Any]:
@@ -85,7 +87,8 @@ def _service(flat: dict[str, Any], action: str) -> str:
         return "identity"
     if isinstance(kind := flat.get("target.typeURI"), str) and (action.startswith("audit.") or not host):
         return kind.removeprefix("service/").partition("/")[0][:100]
-    return host.partition(".")[0][:100] if isinstance(host, str) else action.partition(".")[0][:100]
+    name = host if isinstance(host, str) else action
+    return name.partition(".")[0].partition(":")[0].removeprefix("nova-")[:100]
 
 
 def _outcome(flat: dict[str, Any], action: str) -> str:
