@@ -90,6 +90,7 @@ class RuleInfo:
     window: timedelta = timedelta(hours=1)  # matches of one fingerprint within it join one alert
     group_by: tuple[str, ...] = ()  # fields of the fingerprint beside rule and tenant
     alert: bool = True  # False for a rule that only feeds a correlation
+    tenants: tuple[str, ...] = ()  # those it runs for; empty: all
     source: str = ""  # file the rule was read from
 
 

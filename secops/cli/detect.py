@@ -122,6 +122,8 @@ def _hits(
     """(rule id, line number, fields, what else is to be said) of every hit, plain ones first."""
     found = detector.engine.find(events)
     for hit in found:
+        if detector.watches(hit.rule.id):
+            continue
         yield hit.rule.id, numbers[hit.index], detector.engine.explain(hit), {}
     if detector.correlates:
         for index in {hit.index for hit in found}:

@@ -12,41 +12,25 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
 from secops.match.rule import Correlation, CorrelationType, Rule
+from secops.match.stateful import Firing
 from secops.match.text import text_of
 from secops.match.windows import MICROSECONDS, NEVER, Entry, Window, window_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
+
+    from secops.match.stateful import Occurrence
 
 MAX_KEYS: Final = 200_000  # group keys of one rule
 MAX_HELD: Final = 2_000_000  # hits of one rule, all keys together
 MAX_VALUE: Final = 256  # characters of a group value that tell keys apart; longer ones are hashed
 
 _TEMPORAL: Final = frozenset({CorrelationType.TEMPORAL, CorrelationType.TEMPORAL_ORDERED})
-
-
-class Occurrence(NamedTuple):
-    """A hit, as correlations see it."""
-
-    rule_id: str
-    tenant: str
-    time: int  # event time, microseconds since 1970
-    seen: int  # when it was ingested, same unit
-    event_id: str
-    fields: Mapping[str, Any]
-
-
-class Firing(NamedTuple):
-    """A correlation rule became true."""
-
-    group: tuple[tuple[str, str], ...]
-    count: int  # type: ignore[assignment]  # nobody calls tuple.count here
-    event_ids: tuple[str, ...]
 
 
 class Group:
@@ -156,6 +140,10 @@ class Correlator:
         del self._groups[key]
         self.held -= len(group.window)
         self._changed[key] = None
+
+    def tick(self, now: int) -> tuple[Firing, ...]:  # noqa: ARG002 - see Stateful
+        """Nothing: a correlation becomes true by a hit."""
+        return ()
 
     def expire(self, now: int) -> None:
         """Forget the keys that have not been seen for longer than any of their hits can matter."""

@@ -1,21 +1,28 @@
-"""Rules and correlations together: batches of events in, matches and changed state out."""
+"""All rules together: batches of events in, matches, changed state and counts out."""
 
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from secops.match.correlate import Correlator, Firing, Occurrence
-from secops.match.engine import Engine, Found
+from secops.match.correlate import Correlator
+from secops.match.overrides import Overrides, Tallies
+from secops.match.rule import Detection, Watch
+from secops.match.stateful import Occurrence
+from secops.match.tenants import Engines
 from secops.match.text import scalars, text_of
 from secops.records import EVENT_ID, INGESTED, TENANT, TIMESTAMP, Match
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from secops.match.rule import RuleSet
+    from secops.match.engine import Found
+    from secops.match.overrides import Tally
+    from secops.match.rule import Rule, RuleSet
     from secops.match.scan import Databases
+    from secops.match.stateful import Firing, Stateful
     from secops.records import Event, RuleInfo
 
 LATENESS: Final = timedelta(minutes=5)  # how far behind its key's newest event an event may come and still count
@@ -23,13 +30,14 @@ MAX_EVENT_IDS: Final = 100
 DEFAULT_GROUP: Final = ("host.name",)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
+_STANDS, _EXCEPTED, _OFF = range(3)
 
 
 class Detector:
     """One shard's detection.
 
-    The caller stores the matches of ``run``, the entries of ``take_changes`` and the log offset in one transaction,
-    and hands the stored entries back as ``state`` after a restart: then nothing is lost or repeated.
+    The caller stores the matches of ``run`` and ``tick``, the entries of ``take_changes`` and the log offset in one
+    transaction, and hands the stored entries back as ``state`` after a restart: then nothing is lost or repeated.
     """
 
     def __init__(
@@ -38,79 +46,135 @@ class Detector:
         state: Mapping[str, bytes] | None = None,
         *,
         databases: Databases | None = None,
+        overrides: Overrides = Overrides(),  # noqa: B008 - immutable
         lateness: timedelta = LATENESS,
         cached: bool = True,
     ) -> None:
         self.ruleset = ruleset
-        self.engine = Engine(ruleset.detections, databases=databases, cached=cached)
+        self.overrides = overrides  # may be replaced at any time
+        self.engine = Engines(searched(ruleset.rules), databases=databases, cached=cached)
         self.undated = 0  # events whose @timestamp could not be read
         self._infos = ruleset.infos()
-        self.correlates = bool(ruleset.correlations)
         late = lateness // _MICROSECOND
         self._correlators = {rule.id: Correlator(rule, lateness=late) for rule in ruleset.correlations}
-        self._listeners: dict[str, list[Correlator]] = defaultdict(list)
+        self._watchers: dict[str, Stateful] = {}
+        self._stateful: dict[str, Stateful] = {**self._correlators, **self._watchers}
+        self.correlates = bool(self._stateful)
+        self._listeners: dict[str, list[Stateful]] = defaultdict(list)
         for correlator in self._correlators.values():
             for rule_id in correlator.body.rules:
                 self._listeners[rule_id].append(correlator)
         self._changes: dict[str, bytes | None] = {}
+        self._tallies = Tallies()
+        self._reached: dict[str, int] = {}  # partition -> ingestion time of its last event since the last tick
         self._restore(state or {})
 
     def _restore(self, state: Mapping[str, bytes]) -> None:
         """Take state back; entries of rules that are gone or have changed are deleted."""
         for key, data in state.items():
-            correlator = self._correlators.get(key.rpartition(":")[0])
+            holder = self._stateful.get(key.rpartition(":")[0])
             try:
-                if correlator is None:
+                if holder is None:
                     raise ValueError("the rule is gone")  # noqa: TRY301 - one way out for both
-                correlator.restore(data)
+                holder.restore(data)
             except (ValueError, KeyError, TypeError):
                 self._changes[key] = None
-        for correlator in self._correlators.values():
-            correlator.order()
+        for holder in self._stateful.values():
+            holder.order()
 
-    def run(self, events: Sequence[Event]) -> list[Match]:
-        """Matches of a batch of consecutive events of one shard, in the order in which they came about."""
-        matches = list(self._matches(self.engine.find(events), events))
+    def watches(self, rule_id: str) -> bool:
+        """Whether hits of the rule are only what a watch looks at, and say nothing by themselves."""
+        return rule_id in self._watchers
+
+    def run(self, events: Sequence[Event], hits: Sequence[Found] | None = None) -> list[Match]:
+        """Matches of a batch of consecutive events of one partition, in the order in which they came about.
+
+        ``hits`` are those of the batch when they were found already (``engine.found`` makes them of pairs).
+        """
+        matches = list(self._matches(self.engine.find(events) if hits is None else hits, events))
         if events:
-            self._expire(events[-1])
+            self._passed(events[-1])
         return matches
 
     def correlate(self, hits: Sequence[Found], events: Sequence[Event]) -> list[Match]:
-        """What correlations make of the hits of a batch, for callers that already have these."""
-        return [match for match in self._matches(hits, events) if match.rule_id in self._correlators]
+        """What correlations and watches make of the hits of a batch, for callers that already have these."""
+        return [match for match in self._matches(hits, events) if match.rule_id in self._stateful]
 
-    def _matches(self, hits: Sequence[Found], events: Sequence[Event]) -> Iterator[Match]:
+    def tick(self, now: datetime) -> list[Match]:
+        """What the mere passing of time brings about; call it after each round over all partitions.
+
+        What counts is not the clock on the wall but how far the log has been read: a partition that had events since
+        the last tick may hold more, so time has passed only to its last event's ingestion; one that had none was read
+        to its end. So detection that lags behind does not take its own delay for silence.
+        """
+        time = min([(now - _EPOCH) // _MICROSECOND, *self._reached.values()])
+        self._reached.clear()
+        return [
+            match
+            for watcher in self._watchers.values()
+            for firing in watcher.tick(time)
+            for match in self._fired(watcher, firing, _moment(firing), None)
+        ]
+
+    def _matches(self, hits: Iterable[Found], events: Sequence[Event]) -> Iterator[Match]:
         for hit in hits:
-            info = self._infos[hit.rule.info.id]
-            listeners = self._listeners.get(info.id)
-            if not info.alert and not listeners:
-                continue
+            rule_id = hit.rule.id
             event = events[hit.index]
             time, seen = self._times(event)
+            tenant = str(event.get(TENANT, ""))
+            watcher = self._watchers.get(rule_id)
+            if watcher is not None:
+                occurrence = Occurrence(rule_id, tenant, time, seen, str(event.get(EVENT_ID, "")), hit.view)
+                firing = watcher.feed(occurrence)
+                if firing is not None:
+                    yield from self._fired(watcher, firing, occurrence, hit)
+                continue
+            if not self._stands(rule_id, tenant, time, seen, hit.view):
+                continue
+            info = self._infos[rule_id]
             if info.alert:
                 yield _match(info, hit, self.engine.explain(hit), time)
-            if listeners:
-                occurrence = Occurrence(
-                    info.id, str(event.get(TENANT, "")), time, seen, str(event.get(EVENT_ID, "")), hit.view
-                )
+            if rule_id in self._listeners:
+                occurrence = Occurrence(rule_id, tenant, time, seen, str(event.get(EVENT_ID, "")), hit.view)
                 yield from self._correlate(occurrence, hit)
 
-    def _correlate(self, occurrence: Occurrence, hit: Found) -> Iterator[Match]:
+    def _stands(self, rule_id: str, tenant: str, time: int, seen: int, view: Mapping[str, Any]) -> bool:
+        """Count a hit; False when it is switched off or excepted."""
+        what = _STANDS
+        if self.overrides:
+            if self.overrides.is_off(tenant, rule_id):
+                what = _OFF
+            elif self.overrides.excepting(rule_id, tenant, seen, view) is not None:
+                what = _EXCEPTED
+        self._tallies.count(rule_id, tenant, time, what)
+        return what == _STANDS
+
+    def _correlate(self, occurrence: Occurrence, hit: Found | None) -> Iterator[Match]:
         """Feed those that listen, and those that listen to these."""
         for correlator in self._listeners.get(occurrence.rule_id, ()):
-            firing = correlator.feed(occurrence)
-            if firing is None:
+            tenants = correlator.rule.info.tenants
+            if tenants and occurrence.tenant not in tenants:
                 continue
-            info = self._infos[correlator.rule.id]
-            if info.alert:
-                yield _correlated(info, firing, occurrence, self.engine.explain(hit))
-            chained = {**occurrence.fields, **dict(firing.group)}
-            yield from self._correlate(occurrence._replace(rule_id=info.id, fields=chained), hit)
+            firing = correlator.feed(occurrence)
+            if firing is not None:
+                yield from self._fired(correlator, firing, occurrence, hit)
 
-    def _expire(self, event: Event) -> None:
+    def _fired(self, holder: Stateful, firing: Firing, occurrence: Occurrence, hit: Found | None) -> Iterator[Match]:
+        """A rule that remembers fired: its match, unless it is taken out, and what those that listen make of it."""
+        info = self._infos[holder.rule.id]
+        view = {**occurrence.fields, **dict(firing.group)}
+        if not self._stands(info.id, occurrence.tenant, occurrence.time, occurrence.seen, view):
+            return
+        if info.alert:
+            yield _fired(info, firing, occurrence, {} if hit is None else self.engine.explain(hit))
+        yield from self._correlate(occurrence._replace(rule_id=info.id, fields=view), hit)
+
+    def _passed(self, event: Event) -> None:
+        """The batch that ends with this event is done."""
         _, seen = self._times(event)
-        for correlator in self._correlators.values():
-            correlator.expire(seen)
+        self._reached[str(event.get(EVENT_ID, "")).partition("-")[0]] = seen
+        for holder in self._stateful.values():
+            holder.expire(seen)
 
     def _times(self, event: Event) -> tuple[int, int]:
         """Event time and time of ingestion in microseconds; each stands in for the other where it cannot be read."""
@@ -123,19 +187,34 @@ class Detector:
     def take_changes(self) -> dict[str, bytes | None]:
         """State entries that changed since the last call; None means that the entry is to be deleted."""
         changes, self._changes = self._changes, {}
-        for correlator in self._correlators.values():
-            changes.update(correlator.take_changes())
+        for holder in self._stateful.values():
+            changes.update(holder.take_changes())
         return changes
+
+    def take_tally(self) -> dict[tuple[str, str], Tally]:
+        """Hits by (rule id, tenant) since the last call: those that stood, were excepted, or are switched off."""
+        return self._tallies.take()
 
     def statistics(self) -> dict[str, int]:
         """What was not used or not kept since the start: late and undated events, dropped entries, evicted keys."""
-        correlators = self._correlators.values()
+        holders = self._stateful.values()
         return {
-            "late": sum(each.late for each in correlators),
+            "late": sum(each.late for each in holders),
             "undated": self.undated,
-            "dropped": sum(each.dropped for each in correlators),
-            "evicted": sum(each.evicted for each in correlators),
+            "dropped": sum(each.dropped for each in holders),
+            "evicted": sum(each.evicted for each in holders),
         }
+
+
+def searched(rules: Iterable[Rule]) -> list[Rule]:
+    """The rules that the engine looks for in events: detections, and for each watch the events that it watches."""
+    found = []
+    for rule in rules:
+        if isinstance(rule.body, Detection):
+            found.append(rule)
+        elif isinstance(rule.body, Watch):
+            found.append(replace(rule, body=rule.body.detection))
+    return found
 
 
 def microseconds(value: object) -> int | None:
@@ -163,16 +242,22 @@ def _match(info: RuleInfo, hit: Found, fields: Mapping[str, Any], time: int) -> 
     )
 
 
-def _correlated(info: RuleInfo, firing: Firing, occurrence: Occurrence, fields: Mapping[str, Any]) -> Match:
+def _fired(info: RuleInfo, firing: Firing, occurrence: Occurrence, fields: Mapping[str, Any]) -> Match:
     return Match(
         tenant=occurrence.tenant,
         rule_id=info.id,
         at=_EPOCH + timedelta(microseconds=occurrence.time),
         event_ids=firing.event_ids[-MAX_EVENT_IDS:],
-        fields={**fields, **dict(firing.group)},
+        fields={**fields, **firing.fields, **dict(firing.group)},
         group=firing.group,
         count=firing.count,
     )
+
+
+def _moment(firing: Firing) -> Occurrence:
+    """What stands for the event of a firing that no event brought about."""
+    last = firing.event_ids[-1] if firing.event_ids else ""
+    return Occurrence("", firing.tenant, firing.time, firing.time, last, firing.fields)
 
 
 def _shown(value: object) -> str:

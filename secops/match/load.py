@@ -178,6 +178,7 @@ def _info(document: Block, file: str) -> RuleInfo:
         service=_text(document, "service"),
         group_by=read_texts(alert.get("group_by"), alert.at("group_by")),
         alert=raises,
+        tenants=_tenants(document),
         source=file,
     )
     window = alert.get("window")
@@ -191,6 +192,17 @@ def _identity(document: Block) -> str:
             document.at("id"), "缺少 id 或格式不对，请用 UUID", "id is missing or malformed: give the rule a UUID"
         )
     return identity
+
+
+def _tenants(document: Block) -> tuple[str, ...]:
+    tenants = read_texts(document.get("tenants"), document.at("tenants"))
+    if "tenants" in document and not tenants:
+        raise RuleError(
+            document.at("tenants"),
+            "tenants 为空：列出租户，或删去此键以用于全部租户",
+            "tenants is empty: name tenants, or leave the key out to run for all",
+        )
+    return tuple(dict.fromkeys(tenants))
 
 
 def _clauses(document: Block) -> tuple[str, ...]:

@@ -170,6 +170,21 @@ class Correlation:
     generate: bool = False  # the rules looked at also alert on their own
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """The body of a rule that watches a stream of events for more than one of them can tell (``secops/match/kinds``)."""
+
+    kind: str  # threshold, absence, first_seen, rare, spike, ioc: a file of that folder
+    source: LogSource
+    expression: Expression | None  # which of the source's events; None: all
+    settings: Any  # the kind's own Settings
+
+    @property
+    def detection(self) -> Detection:
+        """What finds the events that are watched."""
+        return Detection(logsource=self.source, expression=And(()) if self.expression is None else self.expression)
+
+
 @dataclass(frozen=True, slots=True)
 class Examples:
     """What a rule's own examples say: each entry is a list of samples (one for a plain rule), as written."""
@@ -183,7 +198,7 @@ class Rule:
     """One rule, read and understood."""
 
     info: RuleInfo
-    body: Detection | Correlation
+    body: Detection | Correlation | Watch
     name: str = ""  # Sigma's optional name, by which correlations may refer to it
     examples: Examples = Examples()
     line: int = 1
@@ -226,6 +241,11 @@ class RuleSet:
     def correlations(self) -> tuple[Rule, ...]:
         """The rules that look at hits of other rules."""
         return tuple(rule for rule in self.rules if isinstance(rule.body, Correlation))
+
+    @property
+    def watches(self) -> tuple[Rule, ...]:
+        """The rules that watch streams of events."""
+        return tuple(rule for rule in self.rules if isinstance(rule.body, Watch))
 
     def infos(self) -> dict[str, RuleInfo]:
         """What the later stages need to know, by rule id."""

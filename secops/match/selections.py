@@ -43,6 +43,15 @@ def read_detection(detection: object, line: int, placeholders: Mapping[str, tupl
     return read_condition(detection, selections)
 
 
+def read_selection(body: object, line: int) -> Expression:
+    """The expression of one selection (a mapping, or a list of which one entry must hold), without placeholders.
+
+    Raises:
+        RuleError: some part of it is not understood.
+    """
+    return _selection(body, line, {})
+
+
 def read_condition(block: Block, selections: Mapping[str, Expression]) -> Expression:
     """The expression of ``condition``: one text, or a list of texts of which one must hold."""
     condition, line = block.get("condition"), block.at("condition")

@@ -35,6 +35,7 @@ from secops.match.rule import (
     Rule,
     RuleSet,
     TimePart,
+    Watch,
     Wild,
 )
 from secops.match.scan import is_ours, write_whole
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
 
     from secops.match.rule import Expression, Test
 
-FORMAT: Final = 1  # raise when the meaning of a stored rule, or of reading one, changes
+FORMAT: Final = 2  # raise when the meaning of a stored rule, or of reading one, changes
 
 _KINDS: Final[Mapping[str, type[Any]]] = {
     "re": Regex, "cidr": Cidr, "num": Compare, "null": IsNull, "exists": Exists, "ref": FieldRef, "time": TimePart,
@@ -113,13 +114,13 @@ def _rule(rule: Rule) -> dict[str, Any]:
         "name": rule.name,
         "line": rule.line,
         "examples": [rule.examples.match, rule.examples.no_match],
-        "body": _detection(rule.body) if isinstance(rule.body, Detection) else _correlation(rule.body),
+        "body": _body(rule.body),
     }
 
 
 def _read_rule(stored: dict[str, Any]) -> Rule:
     info = stored["info"]
-    for name in ("tags", "clauses", "group_by"):
+    for name in ("tags", "clauses", "group_by", "tenants"):
         info[name] = tuple(info[name])
     info["level"] = Level(info["level"])
     info["window"] = timedelta(seconds=info["window"])
@@ -132,6 +133,13 @@ def _read_rule(stored: dict[str, Any]) -> Rule:
         examples=examples,
         line=stored["line"],
     )
+
+
+def _body(body: Detection | Correlation | Watch) -> dict[str, Any]:
+    if isinstance(body, Detection):
+        return _detection(body)
+    assert isinstance(body, Correlation)
+    return _correlation(body)
 
 
 def _detection(body: Detection) -> dict[str, Any]:

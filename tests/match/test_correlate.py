@@ -14,10 +14,11 @@ import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from secops.match.correlate import Correlator, Occurrence
+from secops.match.correlate import Correlator
 from secops.match.detector import Detector
 from secops.match.load import load_rules
 from secops.match.rule import Correlation, RuleSet
+from secops.match.stateful import Occurrence
 from secops.records import Match
 from tests.match.conftest import Documents, correlation, rule
 

@@ -76,7 +76,7 @@ def test_odd_events_are_routed_somewhere(load: Documents, event: dict[str, Any])
     )
     detector = Detector(found)
     detector.run([event])
-    assert "2" in [hit.rule_id[-1] for hit in detector.engine.match([{**event, "marker": "yes"}])]
+    assert "2" in [hit.rule.id[-1] for hit in detector.engine.find([{**event, "marker": "yes"}])]
 
 
 def test_event_ids_nobody_names_share_a_plan(load: Documents) -> None:
