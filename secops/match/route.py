@@ -80,9 +80,35 @@ SERVICES: Final[Mapping[str, frozenset[str]]] = {
 _DATASETS: Final[Mapping[str, frozenset[str]]] = {
     "webserver": frozenset({"nginx.access", "apache.access", "iis.access"}),
     "auth": frozenset({"linux.sshd", "linux.sudo", "linux.su", "linux.auth"}),
-    "syslog": frozenset({"linux.sshd", "linux.sudo", "linux.su", "linux.systemd", "linux.cron"}),
+    "syslog": frozenset(
+        {
+            "linux.sshd",
+            "linux.sudo",
+            "linux.su",
+            "linux.systemd",
+            "linux.cron",
+            "linux.chrony",
+            "linux.docker",
+            "linux.packages",
+        }
+    ),
     "nginx": frozenset({"nginx.access", "nginx.error"}),
     "apache": frozenset({"apache.access", "apache.error"}),
+    "auditd": frozenset({"linux.auditd", "linux.process"}),
+    "process_creation": frozenset({"linux.process"}),
+    "database": frozenset(
+        {
+            "dm.log",
+            "dm.sql",
+            "dm.audit",
+            "kingbase.log",
+            "kingbase.audit",
+            "postgresql.log",
+            "mysql.error",
+            "mysql.general",
+            "mysql.audit",
+        }
+    ),
     "application": frozenset({"kubernetes.audit", "keycloak.event", "keycloak.admin"}),
     "cloud_audit": frozenset({"huaweicloud.cts", "aliyun.actiontrail", "tencentcloud.cloudaudit", "openstack.audit"}),
 }
@@ -99,7 +125,14 @@ _WEB: Final = (
     ("c-ip", "source.ip"), ("cs-user-agent", "user_agent.original"), ("cs-referer", "http.request.referrer"),
     ("cs-username", "user.name"), ("cs-host", "url.domain"),
 )  # fmt: skip
-ALIASES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = dict.fromkeys(sorted(_DATASETS["webserver"]), _WEB)
+_PROCESS: Final = (
+    ("Image", "process.executable"), ("CommandLine", "process.command_line"), ("User", "user.name"),
+    ("CurrentDirectory", "process.working_directory"), ("ProcessId", "process.pid"),
+)  # fmt: skip
+ALIASES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
+    **dict.fromkeys(sorted(_DATASETS["webserver"]), _WEB),
+    **dict.fromkeys(sorted(_DATASETS["process_creation"]), _PROCESS),
+}
 
 
 class Signature(NamedTuple):
