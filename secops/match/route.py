@@ -76,6 +76,9 @@ SERVICES: Final[Mapping[str, frozenset[str]]] = {
     }.items()
 }  # fmt: skip
 
+# Security devices; CEF and LEEF are how others of them speak.
+_APPLIANCES: Final = frozenset({"sangfor.af", "topsec.firewall", "hillstone.stoneos", "cef.event", "leef.event"})
+
 # Sigma categories and services of other systems -> our datasets.
 _DATASETS: Final[Mapping[str, frozenset[str]]] = {
     "webserver": frozenset({"nginx.access", "apache.access", "iis.access"}),
@@ -110,6 +113,9 @@ _DATASETS: Final[Mapping[str, frozenset[str]]] = {
         }
     ),
     "application": frozenset({"kubernetes.audit", "keycloak.event", "keycloak.admin"}),
+    "firewall": _APPLIANCES,
+    "vpn": _APPLIANCES | {"sangfor.vpn", "topsec.vpn"},
+    "waf": _APPLIANCES | {"nsfocus.waf", "dbappsecurity.waf", "apache.error", "nginx.error"},
     "cloud_audit": frozenset({"huaweicloud.cts", "aliyun.actiontrail", "tencentcloud.cloudaudit", "openstack.audit"}),
 }
 # Products whose messages come by syslog and are not parsed further yet: their rules look at what stands in the text.
@@ -129,9 +135,14 @@ _PROCESS: Final = (
     ("Image", "process.executable"), ("CommandLine", "process.command_line"), ("User", "user.name"),
     ("CurrentDirectory", "process.working_directory"), ("ProcessId", "process.pid"),
 )  # fmt: skip
+_FIREWALL: Final = (
+    ("src_ip", "source.ip"), ("src_port", "source.port"), ("dst_ip", "destination.ip"), ("dst_port", "destination.port"),
+    ("action", "event.action"), ("username", "user.name"), ("protocol", "network.transport"),
+)  # fmt: skip
 ALIASES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
     **dict.fromkeys(sorted(_DATASETS["webserver"]), _WEB),
     **dict.fromkeys(sorted(_DATASETS["process_creation"]), _PROCESS),
+    **dict.fromkeys(sorted(_APPLIANCES), _FIREWALL),
 }
 
 
