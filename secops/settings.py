@@ -82,7 +82,26 @@ class Detect(Section):
 
     rules: tuple[Path, ...] = Field((), description="rule folders beside the product's own")
     batch_events: int = Field(5000, ge=1, description="events matched in one transaction")
-    reload_seconds: float = Field(5.0, gt=0, description="how often the rule folders are looked at for changes")
+    reload_seconds: float = Field(
+        5.0, gt=0, description="how often rules, switches and exceptions are looked at for changes"
+    )
+    compile_seconds: float = Field(
+        300.0,
+        gt=0,
+        description="a changed rule set that takes longer to compile is not used; the last one keeps running",
+    )
+    processes: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="matcher processes; 1: the detect role matches by itself; more: up to the spare cores",
+    )
+    lag_seconds: float = Field(
+        60.0, gt=0, description="an alert is raised when the oldest unmatched event has waited this long"
+    )
+    placeholders: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict, description="values of `%name%` in rules with the modifier `expand`, by name"
+    )
 
 
 class Demo(Section):
