@@ -78,6 +78,9 @@ SERVICES: Final[Mapping[str, frozenset[str]]] = {
 
 # Security devices; CEF and LEEF are how others of them speak.
 _APPLIANCES: Final = frozenset({"sangfor.af", "topsec.firewall", "hillstone.stoneos", "cef.event", "leef.event"})
+# Network devices, whoever made them; of "network.ios" nobody can say whether it is Cisco's or Ruijie's.
+_DEVICES: Final = frozenset({"huawei.vrp", "h3c.comware", "ruijie.rgos", "cisco.ios", "network.ios"})
+_EITHER: Final[Mapping[str, frozenset[str]]] = {"network.ios": frozenset({"cisco", "ruijie"})}
 
 # Sigma categories and services of other systems -> our datasets.
 _DATASETS: Final[Mapping[str, frozenset[str]]] = {
@@ -96,6 +99,7 @@ _DATASETS: Final[Mapping[str, frozenset[str]]] = {
         }
     ),
     "nginx": frozenset({"nginx.access", "nginx.error"}),
+    **dict.fromkeys(("network_device", "aaa", "bgp", "ospf", "ldp", "stp"), _DEVICES),
     "apache": frozenset({"apache.access", "apache.error"}),
     "auditd": frozenset({"linux.auditd", "linux.process"}),
     "process_creation": frozenset({"linux.process"}),
@@ -191,7 +195,7 @@ def _covers_dataset(source: LogSource, dataset: str) -> bool:
     if dataset == _SYSLOG and source.product in _BY_SYSLOG and not source.category:
         return True
     module, _, name = dataset.partition(".")
-    if source.product and source.product != module:
+    if source.product and source.product != module and source.product not in _EITHER.get(dataset, ()):
         return False
     for part in (source.service, source.category):
         if part and part not in {name, dataset} and dataset not in _DATASETS.get(part, frozenset[str]()):

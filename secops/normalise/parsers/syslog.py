@@ -34,12 +34,14 @@ _ESCAPED = re.compile(r'\\(["\\\]])')
 
 _HEADER = 160  # characters in which the header of a device's message ends
 _DEVICE = re.compile(
-    r"(?:(?P<sequence>\d{1,10}): )?(?:(?P<host>[\w.-]{1,64}): )?[*.]?"
+    r"(?:(?P<sequence>\d{1,10}): ?)?(?:(?P<host>[\w.-]{1,64}): )?[*.]?"
     rf"(?P<month>{'|'.join(MONTHS)}) {{1,2}}(?P<day>\d{{1,2}})(?: (?P<year>20\d\d))? (?P<clock>\d\d:\d\d:\d\d)"
-    r"(?:\.(?P<fraction>\d{1,9}))?(?P<offset>[+-]\d\d:\d\d)?(?: (?P<late_year>20\d\d)(?= ))?(?: (?:UTC|GMT|CST|BJT))?(?P<colon>:)? ",
+    r"(?:[.:](?P<fraction>\d{1,9}))?(?P<offset>[+-]\d\d:\d\d)?(?: (?P<late_year>20\d\d)(?= ))?(?: (?:UTC|GMT|CST|BJT))?(?P<colon>:)? ",
     re.ASCII,
 )
-_MNEMONIC = re.compile(r"%{1,2}(?:\d\d)?([A-Z0-9_]{1,40}[-/](?:[A-Z0-9_]{1,40}[-/])?\d[-/][A-Z0-9_]{1,60})", re.ASCII)
+_BEHIND_RELAY = frozenset(
+    "*.0123456789"
+)  # a relay put a header of its own before the device's "1741: *Jan  7 01:21:44: "
 _REPEATED = re.compile(r"message repeated (\d{1,6}) times: \[ ?(.*)\]$", re.DOTALL)
 _MOST_REPEATS = 20  # copies made of a repeated message; the number it claims stays in labels.repeated
 _LONGEST_REPEATED = 2048
@@ -139,6 +141,10 @@ def _rfc3164(record: Record, text: str, desk: Desk) -> list[Event]:
         event["log.syslog.severity.name"], event["event.severity"] = priority[2], priority[3]
         body = text[text.find(">") + 1 :].lstrip(" ")
     claimed, host, rest = _header(body, desk)
+    if claimed and rest[:1] in _BEHIND_RELAY:
+        inner, _, behind = _device_header(rest, desk)
+        if inner:
+            claimed, rest = inner, behind
     if claimed:
         desk.stamp(event, claimed)
     if host:
@@ -183,7 +189,7 @@ def _device_header(body: str, desk: Desk) -> tuple[str | None, str, str]:
     if claimed and found["fraction"]:
         claimed = f"{claimed[:20]}{found['fraction'][:6]:0<6}Z"
     rest = body[found.end() :]
-    if found["host"] or found["colon"]:
+    if found["host"] or (found["colon"] and rest[rest.find(" ") + 1 :][:1] != "%"):  # Ruijie's names its host behind it
         return claimed, found["host"] or "", rest
     return claimed, *_host(rest)
 
@@ -201,9 +207,6 @@ def _host(rest: str) -> tuple[str, str]:
 def _tag(event: Event, rest: str) -> tuple[str, str]:
     """Split "program[process]: " off (RFC 3164 section 4.1.3), note both, and give program and message."""
     if rest[:1] == "%":
-        found = _MNEMONIC.match(rest)
-        if found:
-            event["event.code"] = found[1]
         event["message"] = rest
         return "", rest
     tag, colon, message = rest[: _TAG + 1].partition(":")
