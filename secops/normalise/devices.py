@@ -167,12 +167,12 @@ def act(event: Event, action: str) -> None:
     """Set action, category, type and outcome; nothing for ""."""
     if not action:
         return
-    meaning = MEANINGS[action]
+    category, kind, outcome = MEANINGS[action]
     event["event.action"] = _SAME_ACTION.get(action, action)
-    event["event.category"] = [meaning.category]
-    event["event.type"] = [meaning.type]
-    if meaning.outcome:
-        event["event.outcome"] = meaning.outcome
+    event["event.category"] = [category]
+    event["event.type"] = [kind]
+    if outcome:
+        event["event.outcome"] = outcome
 
 
 def pairs(text: str, separator: str = ", ") -> dict[str, str]:

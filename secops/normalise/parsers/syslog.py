@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from secops.normalise.documents import embedded
@@ -9,6 +10,8 @@ from secops.normalise.schema import MAX_KEYS, number
 from secops.normalise.times import MONTHS, bsd, iso
 
 if TYPE_CHECKING:
+    from datetime import tzinfo
+
     from monitors.record import Record
     from secops.normalise.parser import Desk
     from secops.records import Event
@@ -180,18 +183,23 @@ def _device_header(body: str, desk: Desk) -> tuple[str | None, str, str]:
     found = _DEVICE.match(body[:_HEADER])
     if found is None:
         return None, "", body
-    year, clock = found["year"] or found["late_year"], found["clock"]
-    if year:
-        stamp = f"{year}-{MONTHS[found['month']]:02d}-{int(found['day']):02d}T{clock}"
-        claimed = iso(stamp + (found["offset"] or ""), desk.zone)
-    else:
-        claimed = bsd(f"{found['month']} {int(found['day']):2d} {clock}", desk.ingested[:10], desk.zone)
-    if claimed and found["fraction"]:
-        claimed = f"{claimed[:20]}{found['fraction'][:6]:0<6}Z"
+    _, host, month, day, year, clock, fraction, offset, late_year, colon = found.groups()
+    claimed = _device_time((month, day, year or late_year, clock, offset or ""), desk.ingested[:10], desk.zone)
+    if claimed and fraction:
+        claimed = f"{claimed[:20]}{fraction[:6]:0<6}Z"
     rest = body[found.end() :]
-    if found["host"] or (found["colon"] and rest[rest.find(" ") + 1 :][:1] != "%"):  # Ruijie's names its host behind it
-        return claimed, found["host"] or "", rest
+    if host or (colon and rest[rest.find(" ") + 1 :][:1] != "%"):  # Ruijie's names its host behind it
+        return claimed, host or "", rest
     return claimed, *_host(rest)
+
+
+@lru_cache(maxsize=16_384)
+def _device_time(written: tuple[str, str, str | None, str, str], received_day: str, zone: tzinfo) -> str | None:
+    """The second that month, day, year, clock and offset mean. Devices repeat themselves: cached."""
+    month, day, year, clock, offset = written
+    if year:
+        return iso(f"{year}-{MONTHS[month]:02d}-{int(day):02d}T{clock}{offset}", zone)
+    return bsd(f"{month} {int(day):2d} {clock}", received_day, zone)
 
 
 def _host(rest: str) -> tuple[str, str]:
