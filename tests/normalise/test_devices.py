@@ -11,9 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secops.normalise.devices import MEANINGS, in_brackets, pairs
+from secops.normalise.parser import Desk
 from secops.normalise.parsers import h3c_comware, huawei_vrp, ruijie
+from secops.normalise.times import SHANGHAI
 
 One = Callable[..., dict[str, Any]]
+DESK = Desk({}, (), (), (), SHANGHAI)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +67,7 @@ def test_every_action_of_every_table_has_a_meaning() -> None:
 def test_any_text_is_read_without_a_fault(text: str, lead: str) -> None:
     for parse in (huawei_vrp.parse, h3c_comware.parse, ruijie.parse):
         event: dict[str, Any] = {}
-        parse(event, lead + text)
+        parse(event, lead + text, DESK)
         assert all(value is not None for value in event.values())
 
 
