@@ -15,7 +15,6 @@ import orjson
 import typer
 
 from secops.cli.lines import DamagedError, folders_of_rules, open_lines, read_lines
-from secops.cli.nested import flat
 from secops.match.detector import Detector
 from secops.match.scan import Databases
 from secops.match.stored import load_stored
@@ -109,7 +108,7 @@ def _events(lines: list[bytes | None], number: int, tally: Tally) -> tuple[list[
         except orjson.JSONDecodeError:
             event = None
         if type(event) is dict:
-            events.append(event if "Channel" in event else flat(event))
+            events.append(event)
             numbers.append(number)
         else:
             tally.unreadable += 1

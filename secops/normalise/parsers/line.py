@@ -13,16 +13,15 @@ if TYPE_CHECKING:
     from secops.normalise.parser import Desk
     from secops.records import Event
 
-_DATED = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[^ ]{0,20} \S", re.ASCII)
-_PRIORITY = re.compile(r"<\d{1,3}>", re.ASCII)
+_SYSLOG = re.compile(r"<\d{1,3}>|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[^ ]{0,20} \S", re.ASCII)
 
 
 def parse(record: Record, text: str, desk: Desk) -> list[Event]:
     """Read a line of a file or a text push by its looks: JSON, a known line, syslog, else a bare message."""
-    if _PRIORITY.match(text) or (text[:3] in MONTHS and text[9:10] == ":"):
+    if _SYSLOG.match(text) or (text[:3] in MONTHS and text[9:10] == ":"):
         events = syslog.parse(record, text, desk)
     else:
-        events = _unmarked(record, text, desk)
+        events = [_bare(record, text, desk)]
     _, _, path = record.peer.partition(":/")
     if path:
         for event in events:
@@ -30,19 +29,16 @@ def parse(record: Record, text: str, desk: Desk) -> list[Event]:
     return events
 
 
-def _unmarked(record: Record, text: str, desk: Desk) -> list[Event]:
-    """Read what nothing marks as syslog; a line that begins with a date is syslog only if nobody knows it better."""
+def _bare(record: Record, text: str, desk: Desk) -> Event:
     event = desk.event(record, text)
     if text[:1] == "{":
         embedded(event, text, desk)
-        return [event]
+        return event
     for parser in desk.lines:
         if parser.parse(event, text, desk):
-            return [event]
-    if _DATED.match(text):
-        return syslog.parse(record, text, desk)
+            return event
     desk.recognise(event, text)
-    return [event]
+    return event
 
 
 PARSERS = (FormatParser("line", parse),)
