@@ -8,32 +8,34 @@ with the matcher's cursor and the outbox row that announces it; a ticket is stor
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import orjson
 
 from secops import audit, progress
 from secops.alert import queries as alerts
-from secops.alert.group import NO_CONTROLS, raise_alerts
-from secops.alert.severity import ADDRESS_FIELDS, HOST_FIELDS
+from secops.alert.group import raise_alerts
 from secops.errors import UserError
 from secops.evidence import bundle
+from secops.match.detector import microseconds
+from secops.match.overrides import Overrides, RuleException, read_exception
+from secops.match.source import RuleError
 from secops.normalise import normalise
-from secops.records import EVENT_ID, HOST, KIND, PIPELINE_ERROR, TENANT, Event, EventId, Exhibit
+from secops.records import EVENT_ID, HOST, INGESTED, KIND, PIPELINE_ERROR, TENANT, Event, EventId, Exhibit
+from secops.rulebook import exceptions, stats, switches
 from secops.store.index import Query
 from secops.store.log import partition_of
 from secops.ticket import desk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from datetime import datetime, tzinfo
+    from datetime import tzinfo
 
     from sqlalchemy.orm import Session
 
     from monitors.record import Record
-    from secops.alert.controls import Controls
     from secops.db import Database
     from secops.evidence.bundle import Pack
     from secops.match.detector import Detector
@@ -47,6 +49,8 @@ PACK_BUILT = "evidence.build"  # audited act; its detail links each pack to the 
 PAGE_EVENTS = 1000
 WINDOW_EVENTS = 100_000
 WINDOW_ALERTS = 1000
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
 
 
 def ingest(records: Sequence[Record], log: Log, zone: tzinfo) -> tuple[int, int]:
@@ -80,6 +84,15 @@ def index_next(log: Log, index: Index, partition: int, limit: int) -> int:
     return len(events)
 
 
+class Passed(NamedTuple):
+    """What one batch, or the mere passing of time, comes to."""
+
+    matches: Sequence[Match]
+    changes: Mapping[str, bytes | None]  # of the detector's state
+    tally: Mapping[tuple[str, str], stats.Tally]
+    costs: Mapping[str, tuple[int, int]]  # rule id -> evaluations, CPU microseconds
+
+
 def detect_next(
     log: Log,
     database: Database,
@@ -90,7 +103,6 @@ def detect_next(
     offset: int,
     limit: int,
     now: datetime,
-    controls: Controls = NO_CONTROLS,
 ) -> tuple[int, int]:
     """Store -> match -> alert: match the next events; alerts, state and cursor are one commit.
 
@@ -101,27 +113,71 @@ def detect_next(
     if not events:
         return offset, 0
     matches = detector.run(events)
-    changes = detector.take_changes()
     next_offset = EventId.parse(events[-1][EVENT_ID]).offset + 1  # not offset + len: retention may have moved the start
-    with database.begin() as tx:
-        if matches:
-            raise_alerts(tx, about(matches, events), rules, now, controls)
-        if changes:
-            progress.save_state(tx, DETECT, changes)
-        progress.advance(tx, DETECT, partition, next_offset)
+    passed = Passed(matches, detector.take_changes(), detector.take_tally(), {})
+    commit_detected(database, passed, rules, now=now, cursor=(partition, next_offset))
     return next_offset, len(matches)
 
 
-def about(matches: Sequence[Match], events: Sequence[Event]) -> list[Match]:
-    """Give the matches with the hosts and addresses of their last event: what is decided about an alert looks at them."""
-    wanted = {match.event_ids[-1] for match in matches if match.event_ids}
-    by_id = {event[EVENT_ID]: event for event in events if event[EVENT_ID] in wanted}
-    found = []
-    for match in matches:
-        event = by_id.get(match.event_ids[-1], {}) if match.event_ids else {}
-        known = {name: event[name] for name in (*HOST_FIELDS, *ADDRESS_FIELDS) if event.get(name)}
-        found.append(replace(match, about=known) if known else match)
-    return found
+def commit_detected(
+    database: Database,
+    passed: Passed,
+    rules: Mapping[str, RuleInfo],
+    *,
+    now: datetime,
+    cursor: tuple[int, int] | None = None,
+) -> None:
+    """Match -> alert: alerts, the detector's state, the cursor (partition, next offset) and statistics in one commit."""
+    with database.begin() as tx:
+        if passed.matches:
+            raise_alerts(tx, passed.matches, rules, now)
+        if passed.changes:
+            progress.save_state(tx, DETECT, passed.changes)
+        if cursor is not None:
+            progress.advance(tx, DETECT, *cursor)
+        if passed.tally:
+            stats.add(tx, passed.tally, now)
+        if passed.costs:
+            stats.add_costs(tx, passed.costs)
+
+
+class Lag(NamedTuple):
+    """How far the matcher is behind the log."""
+
+    events: int
+    seconds: float  # since the oldest unmatched event was received
+
+
+def lag(log: Log, offsets: Mapping[int, int], now: datetime) -> Lag:
+    """Compare the log with the matcher's next ``offsets``; needs nothing of the matcher, which may hang."""
+    behind = {partition: n for partition, offset in offsets.items() if (n := log.end(partition) - offset) > 0}
+    waited = 0.0
+    for partition in behind:
+        for event in log.read(partition, offsets[partition], 1):
+            received = microseconds(event.get(INGESTED))
+            waited = max(waited, 0 if received is None else ((now - _EPOCH) // _MICROSECOND - received) / 1e6)
+    return Lag(sum(behind.values()), waited)
+
+
+def detect_offsets(tx: Session, partitions: int) -> dict[int, int]:
+    """The matcher's next offset in every partition, as last committed."""
+    return {partition: progress.cursor(tx, DETECT, partition) for partition in range(partitions)}
+
+
+def overrides(tx: Session, now: datetime) -> tuple[Overrides, list[tuple[int, RuleError]]]:
+    """Rulebook -> match: what people have switched off and excepted, and the exceptions that can no longer be read."""
+    listed: dict[str, list[RuleException]] = defaultdict(list)
+    unreadable = []
+    for each in exceptions.active(tx, now):
+        try:
+            expression = read_exception(each.condition)
+        except RuleError as error:
+            unreadable.append((each.id, error))
+            continue
+        expires = None if each.expires_at is None else (each.expires_at - _EPOCH) // _MICROSECOND
+        listed[each.rule_id].append(RuleException(each.id, each.tenant, expression, expires))
+    by_rule = {rule_id: tuple(found) for rule_id, found in listed.items()}
+    return Overrides(switches.off(tx), by_rule), unreadable
 
 
 def events_exhibit(tenant: str, events: Sequence[Event]) -> Exhibit:

@@ -82,22 +82,25 @@ class Detect(Section):
 
     rules: tuple[Path, ...] = Field((), description="rule folders beside the product's own")
     batch_events: int = Field(5000, ge=1, description="events matched in one transaction")
-    reload_seconds: float = Field(5.0, gt=0, description="how often the rule folders are looked at for changes")
-
-
-class Alerts(Section):
-    """Alerts."""
-
-    storm_per_hour: int = Field(
-        100,
-        ge=0,
-        description="alerts of one rule and tenant in an hour, beyond which all further ones join one storm alert; 0: never",
+    reload_seconds: float = Field(
+        5.0, gt=0, description="how often rules, switches and exceptions are looked at for changes"
     )
-    inhibition_file: Path | None = Field(
-        None, description="own inhibition rules, in place of rules/alert/inhibition.yaml"
+    compile_seconds: float = Field(
+        300.0,
+        gt=0,
+        description="a changed rule set that takes longer to compile is not used; the last one keeps running",
     )
-    severity_file: Path | None = Field(
-        None, description="own weights of assets and tenants, in place of rules/alert/severity.yaml"
+    processes: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="matcher processes; 1: the detect role matches by itself; more: up to the spare cores",
+    )
+    lag_seconds: float = Field(
+        60.0, gt=0, description="an alert is raised when the oldest unmatched event has waited this long"
+    )
+    placeholders: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict, description="values of `%name%` in rules with the modifier `expand`, by name"
     )
 
 
@@ -140,7 +143,6 @@ class Settings(BaseSettings):
     log: Log = Log()
     ingest: Ingest = Ingest()
     detect: Detect = Detect()
-    alerts: Alerts = Alerts()
     demo: Demo = Demo()
     metrics: Metrics = Metrics()
     probes: Probes = Probes()

@@ -12,8 +12,12 @@ SUPERVISED = "SECOPS_SUPERVISED"  # set by the supervisor; a role started by han
 
 def follow_supervisor() -> None:
     """In a supervised child: send ourselves SIGTERM when the supervisor is gone."""
-    if not os.environ.get(SUPERVISED):
-        return
+    if os.environ.get(SUPERVISED):
+        end_with_stdin()
+
+
+def end_with_stdin() -> None:
+    """Send ourselves SIGTERM when standard input ends."""
 
     def watch() -> None:
         while os.read(sys.stdin.fileno(), 4096):  # unbuffered: a reader's lock held at exit would abort us

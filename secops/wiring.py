@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -23,13 +23,12 @@ from identity.secretbox import AesGcmBox
 from identity.settings import IdentitySettings
 from secops import audit, migrations, outbox, private_file, status
 from secops.alert import queries as alerts
-from secops.alert.controls import Controls
 from secops.alert.group import raise_for_buried
-from secops.alert.rule_files import load_inhibitions, load_weights
 from secops.db import Database
 from secops.errors import UserError
-from secops.match.load import load_rules
+from secops.match.stored import load_stored
 from secops.notify.backchannel import tell
+from secops.rulebook.folder import tenant_of
 from secops.settings import ROLES
 from secops.store.files import FileLog
 from secops.store.sqlite import SqliteIndex
@@ -110,7 +109,11 @@ class Service:
     @cached_property
     def rules(self) -> RuleSet:
         """The rules as the folders hold them when first asked."""
-        return load_rules(self.rule_folders())
+        return self.load_rules()
+
+    def load_rules(self) -> RuleSet:
+        """The rules as the folders hold them now; see ``load_rules``."""
+        return load_rules(self.settings)
 
     @cached_property
     def catalogue(self) -> Catalogue:
@@ -127,22 +130,24 @@ class Service:
         """The working calendar."""
         return load_calendar([content_dir() / "rules" / "calendar"])
 
-    @cached_property
-    def alert_controls(self) -> Controls:
-        """What decides about new alerts: inhibitions, weights of assets and tenants, when a rule makes a storm."""
-        own, said = content_dir() / "rules" / "alert", self.settings.alerts
-        return Controls(
-            inhibitions=load_inhibitions(said.inhibition_file or own / "inhibition.yaml"),
-            weights=load_weights(said.severity_file or own / "severity.yaml"),
-            storm_alerts=said.storm_per_hour,
-        )
-
     def rule_folders(self) -> tuple[Path, ...]:
         """Where detection rules lie: the product's own, the state folder's, and those in the settings."""
-        own = content_dir() / "rules"
-        local = self.settings.state / "rules"
-        folders = (own / "detection", own / "correlation", local, *self.settings.detect.rules)
-        return tuple(folder for folder in folders if folder.is_dir())
+        return rule_folders(self.settings)
+
+    @property
+    def cache_dir(self) -> Path:
+        """Rules as understood and compiled; may be deleted at any time."""
+        return cache_dir(self.settings)
+
+    @property
+    def imported_dir(self) -> Path:
+        """Folders of rules that were imported, each under its name."""
+        return imported_dir(self.settings)
+
+    @property
+    def console_rules_dir(self) -> Path:
+        """Rules written in the console that are in force."""
+        return self.settings.state / "rules" / "console"
 
     @property
     def run_dir(self) -> Path:
@@ -227,6 +232,50 @@ class Service:
             if part in self.__dict__:
                 self.__dict__[part].close()
         self.database.close()
+
+
+def rule_folders(settings: Settings) -> tuple[Path, ...]:
+    """Where detection rules lie: the product's own, the state folder's, and those in the settings."""
+    own = content_dir() / "rules"
+    folders = (own / "detection", own / "correlation", settings.state / "rules", *settings.detect.rules)
+    return tuple(folder for folder in folders if folder.is_dir())
+
+
+def cache_dir(settings: Settings) -> Path:
+    """Rules as understood and compiled; may be deleted at any time."""
+    return settings.state / "cache"
+
+
+def imported_dir(settings: Settings) -> Path:
+    """Folders of rules that were imported, each under its name."""
+    return settings.state / "rules" / "imported"
+
+
+def load_rules(settings: Settings) -> RuleSet:
+    """The rules as the folders hold them now; quick when nothing has changed since they were last read.
+
+    Rules of a folder that was imported for one tenant run for that tenant alone. Needs no open service, so that processes
+    which only match hold no keys.
+    """
+    found = load_stored(rule_folders(settings), cache_dir(settings), placeholders=settings.detect.placeholders)
+    imported = [each for each in imported_dir(settings).glob("*") if each.is_dir()]
+    only = {f"{each}/": tenant for each in imported if (tenant := tenant_of(each))}
+    return for_tenants(found, only) if only else found
+
+
+def for_tenants(found: RuleSet, only: Mapping[str, str]) -> RuleSet:
+    """Let rules of some folders (by the beginning of their files' names) run for one tenant each.
+
+    A rule that names tenants itself runs for those of them that its folder is for: perhaps for none.
+    """
+    rules = []
+    for rule in found.rules:
+        tenant = next((only[start] for start in only if rule.info.source.startswith(start)), "")
+        if not tenant:
+            rules.append(rule)
+        elif not rule.info.tenants or tenant in rule.info.tenants:
+            rules.append(replace(rule, info=replace(rule.info, tenants=(tenant,))))
+    return replace(found, rules=tuple(rules))
 
 
 def prepare(settings: Settings) -> None:

@@ -15,6 +15,7 @@ import orjson
 import typer
 
 from secops.cli.lines import DamagedError, folders_of_rules, open_lines, read_lines
+from secops.cli.nested import flat
 from secops.match.detector import Detector
 from secops.match.scan import Databases
 from secops.match.stored import load_stored
@@ -108,7 +109,7 @@ def _events(lines: list[bytes | None], number: int, tally: Tally) -> tuple[list[
         except orjson.JSONDecodeError:
             event = None
         if type(event) is dict:
-            events.append(event)
+            events.append(event if "Channel" in event else flat(event))
             numbers.append(number)
         else:
             tally.unreadable += 1

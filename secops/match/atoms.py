@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
+import operator
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from secops.match.regex import compile_regex
+from secops.match.regex import compile_regex, quote
 from secops.match.rule import (
     And,
     Atom,
@@ -23,7 +24,7 @@ from secops.match.rule import (
     TimePart,
     Wild,
 )
-from secops.match.text import fold, fold_parts, scalars, text_of
+from secops.match.text import fold, fold_parts, number_of, scalars, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from secops.match.rule import Expression
 
 MISSING: Any = object()
+_EPOCH_DIGITS: Final = {10: 1, 13: 1000}  # digits of seconds and of milliseconds since 1970 -> units in a second
 
 
 def evaluate(expression: Expression, event: Mapping[str, Any]) -> bool:
@@ -91,7 +93,7 @@ def text_test(test: Test) -> Callable[[str], bool]:
     if isinstance(test, Compare):
         return compare_test(test)
     if isinstance(test, TimePart):
-        return lambda text: time_part(text, test.part) == test.number
+        return time_test(test)
     raise TypeError(f"{type(test).__name__} is not a test of one text")
 
 
@@ -104,7 +106,7 @@ def pattern_test(test: Pattern) -> Callable[[str], bool]:
 def glob(parts: tuple[str, ...]) -> Callable[[str], bool]:
     """A matcher of whole texts, linear in the text; literals must be folded already where case does not matter."""
     if Wild.ONE in parts:
-        body = "".join(".*" if part is Wild.MANY else "." if part is Wild.ONE else _quote(part) for part in parts)
+        body = "".join(".*" if part is Wild.MANY else "." if part is Wild.ONE else quote(part) for part in parts)
         search = compile_regex(rf"\A{body}\z", "s").search
         return lambda text: search(text) is not None
     literals = [part for part in parts if part is not Wild.MANY]
@@ -134,37 +136,52 @@ def _many(head: str, middle: tuple[str, ...], tail: str) -> Callable[[str], bool
     return matches
 
 
-def _quote(literal: str) -> str:
-    return "".join(char if char.isalnum() else f"\\x{{{ord(char):x}}}" for char in literal)
-
-
 def cidr_test(test: Cidr) -> Callable[[str], bool]:
-    """Whether the text is an address, or a network, inside the network."""
+    """Whether the text is an address, or a network, inside the network.
+
+    ``::ffff:10.0.0.1``, as Windows writes an IPv4 client of an IPv6 socket, is the IPv4 address; the zone of a
+    link-local address (``fe80::1%eth0``) is left out.
+    """
     network = ipaddress.ip_network(test.network)
 
     def inside(text: str) -> bool:
         try:
-            other = ipaddress.ip_network(text[:64], strict=False)
+            other = ipaddress.ip_network(text[:64].partition("%")[0], strict=False)
         except ValueError:
             return False
-        return other.version == network.version and other.subnet_of(network)  # type: ignore[arg-type]
+        if other.version != network.version:
+            mapped = other.network_address.ipv4_mapped if isinstance(other, ipaddress.IPv6Network) else None
+            return mapped is not None and other.num_addresses == 1 and mapped in network
+        return other.subnet_of(network)  # type: ignore[arg-type]
 
     return inside
 
 
+_RELATIONS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
+    "lt": operator.lt, "lte": operator.le, "gt": operator.gt, "gte": operator.ge, "eq": operator.eq,
+}  # fmt: skip
+
+
 def compare_test(test: Compare) -> Callable[[str], bool]:
     """Whether the text is a number in the relation to the test's number."""
-    low, high = test.operator in {"lt", "lte"}, test.operator in {"gt", "gte"}
-    equal = test.operator.endswith("e")
+    holds, against = _RELATIONS[test.operator], test.number
 
-    def holds(text: str) -> bool:
-        try:
-            number = float(text[:64])
-        except ValueError:
-            return False
-        return (low and number < test.number) or (high and number > test.number) or (equal and number == test.number)
+    def compares(text: str) -> bool:
+        number = number_of(text)
+        return number is not None and holds(number, against)
 
-    return holds
+    return compares
+
+
+def time_test(test: TimePart) -> Callable[[str], bool]:
+    """Whether a part of the time that the text says is in the relation to the test's number."""
+    holds, against = _RELATIONS[test.operator], test.number
+
+    def compares(text: str) -> bool:
+        number = time_part(text, test.part)
+        return number is not None and holds(number, against)
+
+    return compares
 
 
 def relation(test: FieldRef) -> Callable[[str, str], bool]:
@@ -180,10 +197,18 @@ def relation(test: FieldRef) -> Callable[[str, str], bool]:
 
 
 def time_part(text: str, part: str) -> int | None:
-    """A part of an RFC 3339 date-time, in UTC; a time without an offset is taken as UTC."""
-    try:
-        moment = datetime.fromisoformat(text[:64].strip())
-    except ValueError:
+    """A part, in UTC, of an RFC 3339 date-time (UTC when it names no offset) or of seconds or milliseconds since 1970."""
+    moment = _moment(text[:64].strip())
+    if moment is None:
         return None
-    moment = moment.astimezone(UTC) if moment.tzinfo else moment
     return int(moment.isocalendar().week if part == "week" else getattr(moment, part))
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        if text.isascii() and text.isdigit() and len(text) in _EPOCH_DIGITS:
+            return datetime.fromtimestamp(int(text) / _EPOCH_DIGITS[len(text)], UTC)
+        moment = datetime.fromisoformat(text)
+        return moment.astimezone(UTC) if moment.tzinfo else moment
+    except (ValueError, OverflowError):
+        return None

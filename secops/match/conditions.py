@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 MAX_LENGTH = 10_000
 MAX_DEPTH = 48
 
-_TOKEN = re.compile(r"\s*(?:(?P<mark>[()|])|(?P<word>[\w*?.-]+))")
+_TOKEN = re.compile(r"\s*(?:(?P<mark>[()])|(?P<word>[\w*?.-]+))")
 _QUANTIFIERS: dict[str, type[Or | And]] = {"1": Or, "any": Or, "all": And}
 _RESERVED = frozenset({"and", "or", "not", "of", "them"})
 
@@ -33,6 +33,12 @@ def parse_condition(text: str, selections: Mapping[str, Expression], line: int) 
     """
     if len(text) > MAX_LENGTH:
         raise RuleError(line, "条件过长", f"condition is longer than {MAX_LENGTH} characters")
+    if "|" in text:
+        raise RuleError(
+            line,
+            "条件中的聚合（|）已废弃，请改写为关联规则",
+            "aggregation after '|' is not part of Sigma any more: write a correlation rule",
+        )
     return _Parser(list(_tokens(text, line)), selections, line).whole()
 
 
@@ -71,11 +77,6 @@ class _Parser:
 
     def whole(self) -> Expression:
         result = self._or()
-        if self._peek() == "|":
-            raise self._error(
-                "条件中的聚合（|）已废弃，请改写为关联规则",
-                "aggregation after '|' is not part of Sigma any more: write a correlation rule",
-            )
         if self._peek():
             raise self._error(f"条件中多余的 {self._peek()!r}", f"condition: {self._peek()!r} is not expected here")
         return result
@@ -115,7 +116,7 @@ class _Parser:
         if self._keyword("("):
             return self._group()
         word = self._peek()
-        if not word or word in ")|" or word.lower() in _RESERVED:
+        if not word or word == ")" or word.lower() in _RESERVED:
             found = repr(word) if word else "the end"
             raise self._error(f"条件在 {found} 处缺少选择项", f"condition: a selection is expected before {found}")
         self._at += 1

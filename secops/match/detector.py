@@ -46,13 +46,15 @@ class Detector:
         state: Mapping[str, bytes] | None = None,
         *,
         databases: Databases | None = None,
+        engine: Engines | None = None,
         overrides: Overrides = Overrides(),  # noqa: B008 - immutable
         lateness: timedelta = LATENESS,
         cached: bool = True,
     ) -> None:
+        """``engine`` is that of the same rules when it was made already; it holds nothing that a restart would lose."""
         self.ruleset = ruleset
         self.overrides = overrides  # may be replaced at any time
-        self.engine = Engines(searched(ruleset.rules), databases=databases, cached=cached)
+        self.engine = engine or Engines(searched(ruleset.rules), databases=databases, cached=cached)
         self.undated = 0  # events whose @timestamp could not be read
         self._infos = ruleset.infos()
         late = lateness // _MICROSECOND

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
+from uuid import NAMESPACE_URL, uuid5
 
 from secops.match.correlations import read_correlation, read_duration, read_texts
 from secops.match.filters import Filter, apply_filters, read_filter
@@ -186,7 +187,10 @@ def _info(document: Block, file: str) -> RuleInfo:
 
 
 def _identity(document: Block) -> str:
+    """The id, which Sigma leaves optional: without one, the same title always gives the same."""
     identity = _text(document, "id")
+    if "id" not in document and (title := _text(document, "title")):
+        return str(uuid5(NAMESPACE_URL, f"sigma-rule:{title}"))
     if not _ID.fullmatch(identity):
         raise RuleError(
             document.at("id"), "缺少 id 或格式不对，请用 UUID", "id is missing or malformed: give the rule a UUID"

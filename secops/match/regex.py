@@ -64,3 +64,8 @@ def end_as_in_pcre(pattern: str) -> str:
         out.append(r"(?:\n?\z)" if char == "$" and not in_class else char)
         position += 1
     return "".join(out)
+
+
+def quote(literal: str) -> str:
+    """A text as the regular expression of just this text."""
+    return "".join(char if char.isalnum() else f"\\x{{{ord(char):x}}}" for char in literal)

@@ -76,14 +76,50 @@ SERVICES: Final[Mapping[str, frozenset[str]]] = {
     }.items()
 }  # fmt: skip
 
+# Security devices; CEF and LEEF are how others of them speak.
+_APPLIANCES: Final = frozenset({"sangfor.af", "topsec.firewall", "hillstone.stoneos", "cef.event", "leef.event"})
+# Network devices, whoever made them; of "network.ios" nobody can say whether it is Cisco's or Ruijie's.
+_DEVICES: Final = frozenset({"huawei.vrp", "h3c.comware", "ruijie.rgos", "cisco.ios", "network.ios"})
+_EITHER: Final[Mapping[str, frozenset[str]]] = {"network.ios": frozenset({"cisco", "ruijie"})}
+
 # Sigma categories and services of other systems -> our datasets.
 _DATASETS: Final[Mapping[str, frozenset[str]]] = {
     "webserver": frozenset({"nginx.access", "apache.access", "iis.access"}),
     "auth": frozenset({"linux.sshd", "linux.sudo", "linux.su", "linux.auth"}),
-    "syslog": frozenset({"linux.sshd", "linux.sudo", "linux.su", "linux.systemd", "linux.cron"}),
+    "syslog": frozenset(
+        {
+            "linux.sshd",
+            "linux.sudo",
+            "linux.su",
+            "linux.systemd",
+            "linux.cron",
+            "linux.chrony",
+            "linux.docker",
+            "linux.packages",
+        }
+    ),
     "nginx": frozenset({"nginx.access", "nginx.error"}),
+    **dict.fromkeys(("network_device", "aaa", "bgp", "ospf", "ldp", "stp"), _DEVICES),
     "apache": frozenset({"apache.access", "apache.error"}),
+    "auditd": frozenset({"linux.auditd", "linux.process"}),
+    "process_creation": frozenset({"linux.process"}),
+    "database": frozenset(
+        {
+            "dm.log",
+            "dm.sql",
+            "dm.audit",
+            "kingbase.log",
+            "kingbase.audit",
+            "postgresql.log",
+            "mysql.error",
+            "mysql.general",
+            "mysql.audit",
+        }
+    ),
     "application": frozenset({"kubernetes.audit", "keycloak.event", "keycloak.admin"}),
+    "firewall": _APPLIANCES,
+    "vpn": _APPLIANCES | {"sangfor.vpn", "topsec.vpn"},
+    "waf": _APPLIANCES | {"nsfocus.waf", "dbappsecurity.waf", "apache.error", "nginx.error"},
     "cloud_audit": frozenset({"huaweicloud.cts", "aliyun.actiontrail", "tencentcloud.cloudaudit", "openstack.audit"}),
 }
 # Products whose messages come by syslog and are not parsed further yet: their rules look at what stands in the text.
@@ -99,7 +135,19 @@ _WEB: Final = (
     ("c-ip", "source.ip"), ("cs-user-agent", "user_agent.original"), ("cs-referer", "http.request.referrer"),
     ("cs-username", "user.name"), ("cs-host", "url.domain"),
 )  # fmt: skip
-ALIASES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = dict.fromkeys(sorted(_DATASETS["webserver"]), _WEB)
+_PROCESS: Final = (
+    ("Image", "process.executable"), ("CommandLine", "process.command_line"), ("User", "user.name"),
+    ("CurrentDirectory", "process.working_directory"), ("ProcessId", "process.pid"),
+)  # fmt: skip
+_FIREWALL: Final = (
+    ("src_ip", "source.ip"), ("src_port", "source.port"), ("dst_ip", "destination.ip"), ("dst_port", "destination.port"),
+    ("action", "event.action"), ("username", "user.name"), ("protocol", "network.transport"),
+)  # fmt: skip
+ALIASES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
+    **dict.fromkeys(sorted(_DATASETS["webserver"]), _WEB),
+    **dict.fromkeys(sorted(_DATASETS["process_creation"]), _PROCESS),
+    **dict.fromkeys(sorted(_APPLIANCES), _FIREWALL),
+}
 
 
 class Signature(NamedTuple):
@@ -147,7 +195,7 @@ def _covers_dataset(source: LogSource, dataset: str) -> bool:
     if dataset == _SYSLOG and source.product in _BY_SYSLOG and not source.category:
         return True
     module, _, name = dataset.partition(".")
-    if source.product and source.product != module:
+    if source.product and source.product != module and source.product not in _EITHER.get(dataset, ()):
         return False
     for part in (source.service, source.category):
         if part and part not in {name, dataset} and dataset not in _DATASETS.get(part, frozenset[str]()):

@@ -57,8 +57,8 @@ class Cidr:
 class Compare:
     """A numeric comparison; a value that is neither a number nor the text of one does not satisfy it."""
 
-    operator: str  # lt, lte, gt, gte
-    number: float
+    operator: str  # lt, lte, gt, gte, eq
+    number: int | float
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +84,11 @@ class FieldRef:
 
 @dataclass(frozen=True, slots=True)
 class TimePart:
-    """A part of a date-time value, in UTC, equals the number."""
+    """A part of a date-time value, in UTC, is in the relation to the number."""
 
     part: str  # minute, hour, day, week, month, year
     number: int
+    operator: str = "eq"  # eq, or as in Compare
 
 
 Test: TypeAlias = Pattern | Regex | Cidr | Compare | IsNull | Exists | FieldRef | TimePart

@@ -6,19 +6,21 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from secops.match.conditions import all_of, any_of, parse_condition
-from secops.match.modifiers import MANY, MODIFIERS, RAW_FIRST, Item, Modifier, finish
+from secops.match.items import Item, Modifier
+from secops.match.modifiers import MANY, MODIFIERS, finish
 from secops.match.rule import Atom, IsNull, Not, Pattern
 from secops.match.source import Block, Items, RuleError
 from secops.match.text import join_parts, parse_pattern
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from secops.match.rule import Expression
 
-MAX_VALUES = 20_000  # atoms of one selection after all modifiers
-
+_FIRST = "expand"  # applied before all others, to the text as written
+_RAW = frozenset({_FIRST, "re"})  # these take the text as written, before wildcards are looked for
 _NULL_MODIFIERS = frozenset({"all", "neq"})
+_AFFIXES = frozenset({"contains", "startswith", "endswith"})
 
 
 def read_detection(detection: object, line: int, placeholders: Mapping[str, tuple[str, ...]]) -> Expression:
@@ -74,8 +76,8 @@ def _selection(body: object, line: int, placeholders: Mapping[str, tuple[str, ..
 
 
 def _keyword(value: object, line: int) -> Expression:
-    item = Item(line, (value,), {})
-    return _atom(item, None, parse_value(value), bare=True)
+    item = Item(line, (), {}).having((parse_value(value),))
+    return _atom(item, None, item.values[0], bare=True)
 
 
 def parse_value(value: object) -> object:
@@ -88,26 +90,22 @@ def _item(key: str, value: object, line: int, placeholders: Mapping[str, tuple[s
     values = tuple(value) if isinstance(value, Items) else (value,)
     if not values or any(isinstance(each, (Block, Items)) for each in values):
         raise RuleError(line, f"{key!r} 的取值必须是值或值的列表", f"{key!r}: a value or a list of values is expected")
-    chain = [_modifier(name, line) for name in names]
-    raw = bool(RAW_FIRST.intersection(names))
-    item = Item(line, values if raw else tuple(map(parse_value, values)), placeholders)
-    _bounded(item)
+    chain = [_modifier(name, line) for name in sorted(names, key=lambda name: name != _FIRST)]
+    item = Item(line, (), placeholders, field or None, tuple(names))
+    item = item.having(values if _RAW.intersection(names) else map(parse_value, values))
+    groups = [item.having((value,)) for value in item.values] if "all" in names else [item]
+    found = all_of(_changed(each, chain) for each in groups)
+    return Not(found) if "neq" in names else found
+
+
+def _changed(item: Item, chain: Sequence[Modifier]) -> Expression:
+    """What an item means after its modifiers: any of its values, of which modifiers may have made more."""
     for modifier in chain:
         if None in item.values and modifier.name not in _NULL_MODIFIERS:
             raise item.error(f"null 不能使用修饰符 {modifier.name}", f"null cannot take the modifier {modifier.name}")
         item = modifier.apply(item)
-        _bounded(item)
-    atoms = [_atom(item, field or None, each, bare=not set(names) - _NULL_MODIFIERS) for each in item.values]
-    combined = all_of(atoms) if item.all else any_of(dict.fromkeys(atoms))
-    return Not(combined) if item.negated else combined
-
-
-def _bounded(item: Item) -> None:
-    if len(item.values) > MAX_VALUES:
-        raise item.error(
-            f"取值超过 {MAX_VALUES} 个，请改用指标列表",
-            f"more than {MAX_VALUES} values: write an indicator list instead",
-        )
+    bare = not _AFFIXES.intersection(item.names)
+    return any_of(dict.fromkeys(_atom(item, item.field, each, bare=bare) for each in item.values))
 
 
 def _modifier(name: str, line: int) -> Modifier:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from secops.match.rule import Wild
 
 MAX_TEXT = 1 << 20  # characters of one value that are looked at; the collectors cut events off long before
+MAX_NUMBER = 128  # characters of a number
 
 
 def text_of(value: object) -> str | None:
@@ -23,6 +25,21 @@ def text_of(value: object) -> str | None:
     if isinstance(value, float):
         return str(int(value)) if value.is_integer() else repr(value)
     return None
+
+
+def number_of(text: str) -> int | float | None:
+    """The number that a text says, exactly where it is a whole one; None when it says none, or none that is finite."""
+    if len(text) > MAX_NUMBER or "_" in text:
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        pass
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def scalars(value: object) -> tuple[Any, ...]:

@@ -29,7 +29,7 @@ _KNOWN = {
 def normalise(records: Sequence[Record], *, zone: tzinfo = SHANGHAI) -> list[Event]:
     """Turn records into events, in order, at least one event per record; what cannot be read is quarantined.
 
-    Never raises for input, takes bounded time for every record, and gives the same events for the same records.
+    Never raises for input, takes bounded time for every record, and gives the same events for the same batch.
     ``zone`` is where times without a zone are read.
     """
     known = registry()
@@ -45,6 +45,10 @@ def normalise(records: Sequence[Record], *, zone: tzinfo = SHANGHAI) -> list[Eve
             events.append(quarantine(record, desk, "undecodable", str(error)))
         except Exception as error:  # noqa: BLE001 - the loop guard: a parser's fault must not stop the other records
             events.append(quarantine(record, desk, "malformed", f"parser fault: {error!r}"[:500]))
+    for joiner in known.joiners:
+        together = [event for event in events if event["event.dataset"] in joiner.datasets]
+        if len(together) > 1:
+            joiner.join(together)
     return events
 
 

@@ -70,6 +70,13 @@ class MessageParser(NamedTuple):
     parse: Callable[[Event, str, Desk], None]
 
 
+class Joiner(NamedTuple):
+    """Completes events of ``datasets`` by one another: ``join(events)`` changes in place those that arrived in one batch."""
+
+    datasets: frozenset[str]
+    join: Callable[[Sequence[Event]], None]
+
+
 class Desk:
     """What parsers have at hand for a batch: the other parsers, the zone of zoneless times, the moment of receipt."""
 

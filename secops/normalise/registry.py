@@ -5,7 +5,7 @@ import pkgutil
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from secops.normalise.parser import DocumentParser, FormatParser, LineParser, MessageParser, ProgramParser
+from secops.normalise.parser import DocumentParser, FormatParser, Joiner, LineParser, MessageParser, ProgramParser
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -23,6 +23,7 @@ class Registry(NamedTuple):
     documents: tuple[DocumentParser, ...]
     lines: tuple[LineParser, ...]
     messages: tuple[MessageParser, ...]
+    joiners: tuple[Joiner, ...]
 
 
 @cache
@@ -39,6 +40,7 @@ def registry() -> Registry:
         documents=tuple(sorted((offer for offer in offers if isinstance(offer, DocumentParser)), key=_order)),
         lines=tuple(sorted((offer for offer in offers if isinstance(offer, LineParser)), key=_order)),
         messages=tuple(sorted((offer for offer in offers if isinstance(offer, MessageParser)), key=_order)),
+        joiners=tuple(offer for offer in offers if isinstance(offer, Joiner)),
     )
 
 

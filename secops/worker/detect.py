@@ -1,29 +1,41 @@
 """The detect role: match, correlate, alert; alerts, correlation state and cursor are one commit.
 
-A changed rule folder is loaded and compiled beside the running set and replaces it whole; a folder that cannot be read
-leaves the last good set running and says so.
+A changed rule set is compiled beside the running one and replaces it whole between two batches; one in which a rule that
+runs now would be refused leaves the last good set running and says so. Switches and exceptions are taken over without
+compiling anything.
 """
 
 from __future__ import annotations
 
+import gc
 import time
+from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
 
 from prometheus_client import CollectorRegistry
 
 from secops import pipeline, progress
+from secops.alert.detection import raise_for_refused
 from secops.match.detector import Detector
-from secops.worker import metrics
+from secops.rulebook import generation
+from secops.worker import batches, metrics
 from secops.worker.loop import Reporter, Stop
 from secops.worker.rule_watch import RuleWatch
 
 if TYPE_CHECKING:
-    from secops.match.rule import RuleSet
+    from datetime import datetime
+
+    from secops.match.overrides import Overrides
     from secops.records import RuleInfo
     from secops.wiring import Service
+    from secops.worker.batches import Batch, Source
+    from secops.worker.prepared import Prepared
 
-IDLE_SECONDS = 0.1
+IDLE_SECONDS: Final = 0.1
+TICK_SECONDS: Final = 1.0
+SETTLE: Final = timedelta(seconds=5)  # between an event's receipt and its being in the log to be read
 
 
 @dataclass(slots=True)
@@ -32,71 +44,147 @@ class DetectRole:
 
     service: Service
     watch: RuleWatch
+    source: Source
     counted: metrics.ConsumerMetrics
     own: metrics.DetectMetrics
     detector: Detector = field(init=False)
     infos: dict[str, RuleInfo] = field(init=False)
-    offsets: dict[int, int] = field(init=False)
+    offsets: dict[int, int] = field(init=False)  # as committed
+    unreadable: list[str] = field(default_factory=list)  # exceptions that cannot be read (any more)
+    _generation: int = -1
+    _looked: float = 0.0
+    _ticked: float = 0.0
+    _moved: set[int] = field(default_factory=set)  # partitions that had events since the last tick
+    _counts: Counter[str] = field(default_factory=Counter)
+    _restarts: int = 0
 
-    def use(self, rules: RuleSet) -> None:
-        """Begin (again) with ``rules`` from the stored state and cursors."""
+    def use(self, prepared: Prepared) -> None:
+        """Begin (again) with these rules from the stored state and cursors."""
         with self.service.database.read() as tx:
             state = progress.state(tx, pipeline.DETECT)
-            self.offsets = {p: progress.cursor(tx, pipeline.DETECT, p) for p in range(self.service.log.partitions)}
-        self.detector = Detector(rules, state)
-        self.infos = {rule.info.id: rule.info for rule in rules.rules}
-        self.own.rules.set(len(rules.rules))
-        self.own.refused.set(len(rules.refused))
+            self.offsets = pipeline.detect_offsets(tx, self.service.log.partitions)
+            overrides = self._overrides(generation.current(tx))
+        self.detector = Detector(prepared.rules, state, engine=prepared.engine, overrides=overrides)
+        self.source.use(prepared, self.offsets)
+        self._counts = Counter()
+        self.infos = prepared.rules.infos()
+        self.own.rules.set(len(prepared.rules.rules))
+        self.own.refused.set(len(prepared.rules.refused))
+        self.own.reload_seconds.set(self.watch.reload_seconds)
+
+    def look(self) -> None:
+        """Take over changed rules, switches and exceptions when it is time."""
+        broken = list(self.watch.broken)
+        prepared = self.watch.changed()
+        if prepared is not None:
+            self.use(prepared)
+        if self.watch.lost and self.watch.broken != broken:
+            with self.service.database.begin() as tx:
+                refused = [(each.file, each.line, f"{each.zh} / {each.en}") for each in self.watch.lost]
+                raise_for_refused(tx, refused, self.service.clock())
+        if time.monotonic() - self._looked >= self.service.settings.detect.reload_seconds:
+            self._looked = time.monotonic()
+            with self.service.database.read() as tx:
+                current = generation.current(tx)
+            if current != self._generation:
+                self.detector.overrides = self._overrides(current)
+
+    def _overrides(self, current: int) -> Overrides:
+        with self.service.database.read() as tx:
+            found, unreadable = pipeline.overrides(tx, self.service.clock())
+        self._generation = current
+        self.unreadable = [f"{number}: {error.zh} / {error.en}" for number, error in unreadable]
+        return found
 
     def round(self) -> int:
-        """Match what is new in every partition; give how many events were seen."""
-        seen = 0
-        for partition, offset in self.offsets.items():
+        """Match what is new in every partition, let time pass; give how many events were seen."""
+        began, seen = self.service.clock(), 0
+        for batch in self.source.batches():
             started = time.perf_counter()
-            following, matches = pipeline.detect_next(
-                self.service.log,
-                self.service.database,
-                self.detector,
-                self.infos,
-                partition,
-                offset=offset,
-                limit=self.service.settings.detect.batch_events,
-                now=self.service.clock(),
-                controls=self.service.alert_controls,
-            )
-            if following != offset:
-                self.offsets[partition] = following
-                seen += following - offset
-                self.counted.events.inc(following - offset)
-                self.counted.batch_seconds.observe(time.perf_counter() - started)
-                self.own.matches.inc(matches)
+            matches = self.detector.run(batch.events, batch.hits)
+            self._commit(matches, batch)
+            self.offsets[batch.partition] = batch.following
+            self._moved.add(batch.partition)
+            seen += batch.number
+            self.counted.events.inc(batch.number)
+            self.counted.batch_seconds.observe(time.perf_counter() - started)
+        if time.monotonic() - self._ticked >= TICK_SECONDS and self._read_so_far():
+            self._tick(began - SETTLE)
         return seen
+
+    def _commit(self, matches: list[Any], batch: Batch | None) -> None:
+        passed = pipeline.Passed(
+            matches, self.detector.take_changes(), self.detector.take_tally(), batch.costs if batch else {}
+        )
+        if batch is not None or passed.matches or passed.changes or passed.tally:
+            cursor = (batch.partition, batch.following) if batch else None
+            now = self.service.clock()
+            pipeline.commit_detected(self.service.database, passed, self.infos, now=now, cursor=cursor)
+        self.own.matches.inc(len(matches))
+        for one in passed.tally.values():
+            self.own.unused.labels("excepted").inc(one.excepted)
+            self.own.unused.labels("switched_off").inc(one.switched_off)
+
+    def _read_so_far(self) -> bool:
+        """Whether every partition moved since the last tick or holds nothing new: only then has time passed for all."""
+        log = self.service.log
+        return all(p in self._moved or log.end(p) <= offset for p, offset in self.offsets.items())
+
+    def _tick(self, now: datetime) -> None:
+        self._ticked = time.monotonic()
+        self._moved.clear()
+        self._commit(self.detector.tick(now), None)
 
     def detail(self) -> dict[str, Any]:
         """What the overview shows of this role."""
-        lag = sum(self.service.log.end(p) - offset for p, offset in self.offsets.items())
-        self.counted.lag.set(lag)
-        rules = self.watch.rules
+        lag = pipeline.lag(self.service.log, self.offsets, self.service.clock())
+        self.counted.lag.set(lag.events)
+        self.own.lag_seconds.set(lag.seconds)
+        unused = self._count()
+        rules = self.watch.running.rules
         return {
-            "lag": lag,
+            "lag": lag.events,
+            "lag_seconds": round(lag.seconds, 1),
             "rules": len(rules.rules),
             "refused": [{"file": r.file, "line": r.line, "zh": r.zh, "en": r.en} for r in rules.refused[:50]],
+            "refused_count": len(rules.refused),
             "broken": self.watch.broken,
+            "unreadable_exceptions": self.unreadable[:50],
+            "unused": unused,
+            "processes": self.service.settings.detect.processes,
+            "matcher_restarts": self.source.restarts,
+            "reload_seconds": round(self.watch.reload_seconds, 2),
         }
+
+    def _count(self) -> dict[str, int]:
+        """Bring the counters up to what the detector says."""
+        now = self.detector.statistics()
+        for reason, value in now.items():
+            self.own.unused.labels(reason).inc(max(value - self._counts[reason], 0))
+        self._counts = Counter(now)
+        self.own.restarts.inc(self.source.restarts - self._restarts)
+        self._restarts = self.source.restarts
+        return now
 
 
 def run(service: Service) -> None:
     """Run the role until it is told to end; an error starts it again from what is stored."""
     stop = Stop().on_signals()
     registry = CollectorRegistry()
-    watch = RuleWatch(service.rule_folders(), service.settings.detect.reload_seconds)
-    role = DetectRole(service, watch, metrics.consumer(registry, "detect"), metrics.detect(registry))
-    role.use(watch.rules)
+    watch = RuleWatch(service.settings)
+    source = batches.source(service.settings, service.log, log_dir=service.log_dir, cache_dir=service.cache_dir)
+    role = DetectRole(service, watch, source, metrics.consumer(registry, "detect"), metrics.detect(registry))
+    role.use(watch.running)
     reporter = Reporter(service.run_dir, "detect", role.detail, service.clock)
-    while not stop:
-        if watch.changed(time.monotonic()):
-            role.use(watch.rules)
-        seen = role.round()
-        reporter.tick()
-        if not seen:
-            stop.rest(IDLE_SECONDS)
+    gc.freeze()
+    gc.set_threshold(200_000, 50, 100)  # batches of events are no garbage, and have no cycles
+    try:
+        while not stop:
+            role.look()
+            seen = role.round()
+            reporter.tick()
+            if not seen:
+                stop.rest(IDLE_SECONDS)
+    finally:
+        source.close()
+        watch.close()

@@ -45,6 +45,10 @@ class DetectMetrics:
     matches: Counter
     rules: Gauge
     refused: Gauge
+    lag_seconds: Gauge
+    unused: Counter  # by reason: late, undated, dropped, evicted, excepted, switched_off
+    restarts: Counter
+    reload_seconds: Gauge
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +110,20 @@ def detect(registry: CollectorRegistry) -> DetectMetrics:
         matches=Counter("secops_detect_matches_total", "Rule hits", registry=registry),
         rules=Gauge("secops_detect_rules", "Rules running", registry=registry, multiprocess_mode="livemax"),
         refused=Gauge("secops_detect_rules_refused", "Rules refused", registry=registry, multiprocess_mode="livemax"),
+        lag_seconds=Gauge(
+            "secops_detect_lag_seconds",
+            "Since the oldest unmatched event was received",
+            registry=registry,
+            multiprocess_mode="livemax",
+        ),
+        unused=Counter("secops_detect_unused_total", "Hits and state not used", ["reason"], registry=registry),
+        restarts=Counter("secops_detect_matcher_restarts_total", "Matcher processes started again", registry=registry),
+        reload_seconds=Gauge(
+            "secops_detect_reload_seconds",
+            "From a change of the rules to its being in force, last time",
+            registry=registry,
+            multiprocess_mode="livemax",
+        ),
     )
 
 

@@ -12,6 +12,8 @@ from pydantic import BaseModel
 
 from monitors import collector
 from secops.cli.root import COMMANDS
+from secops.match import conditions, items, regex, source
+from secops.match.modifiers import MODIFIERS
 from secops.settings import Settings
 from secops.worker import metrics
 
@@ -69,6 +71,22 @@ def test_every_command_is_in_the_readme() -> None:
         text = (ROOT / readme).read_text()
         missing = [name for name in COMMANDS if f"secops {name}" not in text]
         assert not missing, f"{readme} does not name: {missing}"
+
+
+def test_every_modifier_is_documented_and_no_other() -> None:
+    table = re.findall(
+        r"^\| (`[^|]+) \|", (ROOT / "docs" / "sigma.md").read_text().partition("## Modifiers")[2], re.MULTILINE
+    )
+    other_names = {"ignorecase", "multiline", "dotall"}
+    assert sorted(re.findall(r"`(\w+)`", " ".join(table))) == sorted(set(MODIFIERS) - other_names)
+
+
+def test_bounds_of_rules_are_those_in_the_code() -> None:
+    text = (ROOT / "docs" / "sigma.md").read_text().partition("## Bounds")[2]
+    for bound in (items.MAX_VALUES, items.MAX_LENGTH, items.MAX_CHARACTERS, source.MAX_NODES, regex.MAX_PATTERN):
+        assert f"{bound:,}" in text
+    for bound in (source.MAX_DEPTH, conditions.MAX_DEPTH):
+        assert f" {bound}" in text
 
 
 def test_every_collector_kind_is_documented() -> None:

@@ -11,7 +11,8 @@ import ipaddress
 import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from fractions import Fraction
 from typing import Any
 
 Event = Mapping[str, Any]
@@ -85,13 +86,8 @@ def _pieces(pieces: list[str], text: str) -> bool:
 def windash(tokens: list[Token]) -> Iterator[list[Token]]:
     literal = [char if kind == "lit" else "\0" for kind, char in tokens]
     plain = "".join(literal)
-    places = [found.start() for found in re.finditer(r"\B[-/]\b", plain)]
-    choices = (
-        itertools.product("-/–—―", repeat=len(places))
-        if len(places) <= 2
-        else [(dash,) * len(places) for dash in "-/–—―"]
-    )
-    for chosen in [*choices, tuple(plain[place] for place in places)]:
+    places = [found.start() for found in re.finditer(r"\B[-/–—―]\b", plain)]
+    for chosen in itertools.product("-/–—―", repeat=len(places)):
         changed = list(tokens)
         for place, dash in zip(places, chosen, strict=True):
             changed[place] = ("lit", dash)
@@ -115,34 +111,53 @@ def value_check(field: str | None, names: list[str], value: Any, placeholders: M
     """The check of one value of one item, all modifiers applied."""
     if value is None or "exists" in names:
         return lambda event: event.get(field) is None if value is None else (field in event) == value
+    if "expand" in names:
+        return _any_of(field, [name for name in names if name != "expand"], value, placeholders)
     if "re" in names:
-        flags = sum({"i": re.IGNORECASE, "m": re.MULTILINE, "s": re.DOTALL}.get(name, re.NOFLAG) for name in names)
-        search = re.compile(str(value), flags | re.ASCII if str(value).isascii() else flags).search
-        return _over(field, lambda text: search(text) is not None)
+        return _regex_check(field, names, str(value))
     if "cidr" in names:
-        network = ipaddress.ip_network(value, strict=False)
-        return _over(field, lambda text: _inside(text, network))
-    if compared := {"lt", "lte", "gt", "gte"}.intersection(names):
-        return _over(field, lambda text: _compares(*compared, text, float(value)))
+        return _over(field, lambda text: _inside(text, ipaddress.ip_network(value, strict=False)))
+    return _number_check(field, names, value) or _text_check(field, names, value)
+
+
+def _number_check(field: str | None, names: list[str], value: Any) -> Check | None:
+    compared = [name for name in names if name in _RELATIONS]
     if parts := {"minute", "hour", "day", "week", "month", "year"}.intersection(names):
-        return _over(field, lambda text: _part(text, *parts) == int(value))
-    return _text_check(field, names, value, placeholders)
+        return _over(field, lambda text: _related(*compared or ["eq"], _part(text, *parts), int(value)))
+    if compared or (isinstance(value, float) and not set(names) - {"all", "neq"}):
+        return _over(field, lambda text: _related(*compared or ["eq"], _number(text), _number(str(value))))
+    return None
 
 
-def _text_check(field: str | None, names: list[str], value: Any, placeholders: Mapping[str, list[str]]) -> Check:
+def _any_of(field: str | None, names: list[str], value: Any, placeholders: Mapping[str, list[str]]) -> Check:
+    each = [value_check(field, names, text, {}) for text in _expand(value, placeholders, literal="re" in names)]
+    return lambda event: any(check(event) for check in each)
+
+
+def _regex_check(field: str | None, names: list[str], source: str) -> Check:
+    if "startswith" in names:
+        source = rf"\A(?:{source})"
+    if "endswith" in names:
+        source = rf"(?:{source})\Z"
+    letters = {"i": re.IGNORECASE, "ignorecase": re.IGNORECASE, "m": re.MULTILINE, "s": re.DOTALL}
+    flags = sum(letters.get(name, re.NOFLAG) for name in names)
+    search = re.compile(source, flags | re.ASCII if source.isascii() else flags).search
+    return _over(field, lambda text: search(text) is not None)
+
+
+def _text_check(field: str | None, names: list[str], value: Any) -> Check:
     variants = [tokens_of(value) if isinstance(value, str) else [("lit", char) for char in str(text_of(value))]]
     cased = "cased" in names
     if "fieldref" in names:
         return _reference(field, names, _literal(variants[0]), cased=cased)
     encoded: list[bytes] = []
+    codec = {"wide": "utf-16-le", "utf16le": "utf-16-le", "utf16be": "utf-16-be", "utf16": "utf-16"}
     for name in names:
-        if name == "expand":
-            variants = [each for tokens in variants for each in _expand(tokens, placeholders)]
-        elif name == "windash":
+        if name == "windash":
             variants = [each for tokens in variants for each in windash(tokens)]
         elif name in ("wide", "utf16le", "utf16be", "utf16"):
-            codec = {"wide": "utf-16-le", "utf16le": "utf-16-le", "utf16be": "utf-16-be", "utf16": "utf-16"}[name]
-            encoded = [_literal(tokens).encode(codec) for tokens in variants]
+            encoded = [_literal(tokens).encode(codec[name]) for tokens in variants]
+            variants = [_wide(tokens, codec[name]) for tokens in variants]
         elif name in ("base64", "base64offset"):
             data = encoded or [_literal(tokens).encode() for tokens in variants]
             made = (
@@ -155,10 +170,17 @@ def _text_check(field: str | None, names: list[str], value: Any, placeholders: M
             before = [("wild", "*")] if name != "startswith" else []
             after = [("wild", "*")] if name != "endswith" else []
             variants = [[*before, *tokens, *after] for tokens in variants]
-    if field is None and not set(names) - {"all", "neq"}:
+    if field is None and not {"contains", "startswith", "endswith"}.intersection(names):
         variants = [[("wild", "*"), *tokens, ("wild", "*")] for tokens in variants]
     checks = [pattern(tokens, cased=cased) for tokens in variants]
     return _over(field, lambda text: any(check(text) for check in checks))
+
+
+def _wide(tokens: list[Token], codec: str) -> list[Token]:
+    found: list[Token] = []
+    for kind, char in tokens:
+        found += [("lit", chr(byte)) for byte in char.encode(codec)] if kind == "lit" else [(kind, char)]
+    return found
 
 
 def _over(field: str | None, check: Callable[[str], bool]) -> Check:
@@ -167,16 +189,17 @@ def _over(field: str | None, check: Callable[[str], bool]) -> Check:
     return lambda event: any(check(text) for text in texts(event, field))
 
 
-def _expand(tokens: list[Token], placeholders: Mapping[str, list[str]]) -> Iterator[list[Token]]:
-    plain = "".join(char if kind == "lit" else "\0" for kind, char in tokens)
-    found = re.search(r"%([^%\s]+)%", plain)
+def _expand(value: str, placeholders: Mapping[str, list[str]], *, literal: bool) -> Iterator[str]:
+    found = re.match(r"((?:[^%\\]|\\.|%(?![^%\s\\]+%))*)%([^%\s\\]+)%(.*)", value, re.DOTALL)
     if found is None:
-        yield tokens
+        yield value if literal else value.replace("\\\\", "\0").replace("\\%", "%").replace("\0", "\\\\")
         return
-    for value in placeholders[found[1]]:
-        middle = [("lit", char) for char in value]
-        for rest in _expand(tokens[found.end() :], placeholders):
-            yield [*tokens[: found.start()], *middle, *rest]
+    before, name, after = found.groups()
+    if not literal:
+        before = before.replace("\\\\", "\0").replace("\\%", "%").replace("\0", "\\\\")
+    for given in placeholders[name]:
+        for rest in _expand(after, placeholders, literal=literal):
+            yield before + (re.escape(given) if literal else given) + rest
 
 
 def _reference(field: str | None, names: list[str], other: str, *, cased: bool) -> Check:
@@ -193,6 +216,9 @@ def _reference(field: str | None, names: list[str], other: str, *, cased: bool) 
 
 
 def _inside(text: str, network: Any) -> bool:
+    text = text.partition("%")[0]
+    if text.lower().startswith("::ffff:") and "." in text and network.version == 4:
+        text = text[7:]
     try:
         other = ipaddress.ip_network(text, strict=False)
     except ValueError:
@@ -204,17 +230,30 @@ def _inside(text: str, network: Any) -> bool:
     )
 
 
-def _compares(name: str, text: str, number: float) -> bool:
-    try:
-        ours = float(text)
-    except ValueError:
-        return False
-    return {"lt": ours < number, "lte": ours <= number, "gt": ours > number, "gte": ours >= number}[name]
+_RELATIONS: dict[str, Callable[[Any, Any], bool]] = {
+    "lt": lambda a, b: a < b,
+    "lte": lambda a, b: a <= b,
+    "gt": lambda a, b: a > b,
+    "gte": lambda a, b: a >= b,
+    "eq": lambda a, b: a == b,
+}
+
+
+def _related(name: str, ours: Any, theirs: Any) -> bool:
+    return ours is not None and _RELATIONS[name](ours, theirs)
+
+
+def _number(text: str) -> Fraction | None:
+    decimal = re.fullmatch(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[-+]?[0-9]{1,2})?", text.strip(), re.IGNORECASE)
+    return Fraction(decimal[0]) if decimal else None
 
 
 def _part(text: str, part: str) -> int | None:
     try:
-        moment = datetime.fromisoformat(text)
+        if re.fullmatch(r"[0-9]{10}|[0-9]{13}", text):
+            moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=int(text[:10]))
+        else:
+            moment = datetime.fromisoformat(text)
     except ValueError:
         return None
     moment = moment.astimezone(UTC) if moment.tzinfo else moment

@@ -36,7 +36,7 @@ def refusal(found: RuleSet) -> tuple[int, str]:
         ("detection:\n  a:\n    f|nonsense: x\n  condition: a\n", 6, "unknown modifier 'nonsense'"),
         ("detection:\n  a:\n    f: x\n  condition: a and b\n", 7, "names 'b', which is not defined"),
         ("detection:\n  a:\n    f: x\n  condition: a & a\n", 7, "cannot read '& a'"),
-        ("detection:\n  a:\n    f: x\n  condition: a | count() > 5\n", 7, "cannot read '> 5'"),
+        ("detection:\n  a:\n    f: x\n  condition: a | count() > 5\n", 7, "aggregation after '|'"),
         ("detection:\n  a:\n    f: x\n  condition: a | count\n", 7, "aggregation"),
         ("detection:\n  a:\n    f: x\n  condition: (a\n", 7, "closing parenthesis"),
         ("detection:\n  a:\n    f: x\n  condition: a a\n", 7, "'a' is not expected here"),
@@ -75,10 +75,17 @@ def test_refused_with_line_and_reason(load: Documents, body: str, line: int, rea
     assert at == line
 
 
-def test_an_id_is_needed_and_unique(load: Documents) -> None:
+def test_an_id_is_made_of_the_title_where_there_is_none(load: Documents) -> None:
     without = rule({"a": {"f": "x"}, "condition": "a"})
     del without["id"]
-    assert "id is missing" in refusal(load(without))[1]
+    [first], [again] = load(without).rules, load({**without, "level": "high"}).rules
+    assert first.id == again.id
+    other = load(without, {**without, "title": "Another"})
+    assert len({each.id for each in other.rules}) == 2
+    assert "id is missing or malformed" in refusal(load({**without, "id": ""}))[1]
+
+
+def test_an_id_is_unique(load: Documents) -> None:
     twice = rule({"a": {"f": "x"}, "condition": "a"})
     found = load(twice, twice)
     assert len(found.rules) == 1

@@ -61,6 +61,39 @@ def nginx() -> Iterator[bytes]:
         ).encode()
 
 
+def huawei() -> Iterator[bytes]:
+    for number in range(COUNT):
+        yield (
+            f"<188>Nov 24 2026 16:{number // 1000 % 60:02d}:{number // 20 % 60:02d}+08:00 core{number % 20:02d} %%01IFNET/4/IF_STATE(l)[{number}]:"
+            f"Interface GigabitEthernet0/0/{number % 48} has turned into {'UP' if number % 2 else 'DOWN'} state."
+        ).encode()
+
+
+def huawei_command() -> Iterator[bytes]:
+    for number in range(COUNT):
+        yield (
+            f"<189>Nov 24 2026 16:{number // 1000 % 60:02d}:{number // 20 % 60:02d}+08:00 core{number % 20:02d} %%01SHELL/5/CMDRECORD(s)[{number}]:"
+            f"Recorded command information. (Task=VT0, Ip=10.8.0.{number % 250}, VpnName=, User=u{number % 40}, "
+            f'AuthenticationMethod="Local-user", Command="display interface GigabitEthernet0/0/{number % 48}")'
+        ).encode()
+
+
+def h3c() -> Iterator[bytes]:
+    for number in range(COUNT):
+        yield (
+            f"<187>Nov 24 16:{number // 1000 % 60:02d}:{number // 20 % 60:02d} 2026 access{number % 20:02d} %%10IFNET/3/PHY_UPDOWN: "
+            f"Physical state on the interface GigabitEthernet1/0/{number % 48} changed to {'up' if number % 2 else 'down'}."
+        ).encode()
+
+
+def ruijie() -> Iterator[bytes]:
+    for number in range(COUNT):
+        yield (
+            f"<187>{number:06d}: *Nov 24 16:{number // 1000 % 60:02d}:{number // 20 % 60:02d}: Ruijie{number % 20:02d} %LINK-3-UPDOWN: "
+            f"Interface GigabitEthernet 0/{number % 48}, changed state to {'up' if number % 2 else 'down'}."
+        ).encode()
+
+
 def generic() -> Iterator[bytes]:
     for number in range(COUNT):
         yield (
@@ -75,6 +108,10 @@ SOURCES = {
     "windows": (windows, "json"),
     "nginx": (nginx, "line"),
     "json": (generic, "json"),
+    "huawei": (huawei, "syslog"),
+    "huawei_command": (huawei_command, "syslog"),
+    "h3c": (h3c, "syslog"),
+    "ruijie": (ruijie, "syslog"),
 }
 
 

@@ -26,9 +26,10 @@ def test_raw_message_gives_the_expected_events(pair: dict[str, Any], read: Any) 
 
 
 def test_every_parser_has_golden_pairs() -> None:
-    seen = {event["event.dataset"].rpartition(".")[2] for pair in PAIRS for event in pair.values[0]["events"]}  # type: ignore[attr-defined]
+    datasets = {event["event.dataset"] for pair in PAIRS for event in pair.values[0]["events"]}  # type: ignore[attr-defined]
+    seen = {word for dataset in datasets for word in dataset.split(".")}
     programs = {parse.__module__.rpartition(".")[2] for parse in registry().programs.values()}
-    assert seen >= (programs - {"nginx", "keycloak"}) | {
+    assert seen >= (programs - {"nginx", "keycloak", "ruijie"}) | {
         "access",
         "error",
         "security",
@@ -36,6 +37,9 @@ def test_every_parser_has_golden_pairs() -> None:
         "system",
         "other",
         "generic",
+        "vrp",
+        "comware",
+        "rgos",
         "audit",
         "probe",
         "cts",
@@ -44,4 +48,6 @@ def test_every_parser_has_golden_pairs() -> None:
         "event",
         "admin",
     }
+    offers = {offer.parse.__module__.rpartition(".")[2] for offer in registry().messages}
+    assert {path.stem for path in GOLDEN.glob("*.jsonl")} >= offers
     assert {pair.values[0]["format"] for pair in PAIRS} == set(registry().formats)  # type: ignore[attr-defined]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from secops.normalise.documents import embedded
@@ -9,6 +10,8 @@ from secops.normalise.schema import MAX_KEYS, number
 from secops.normalise.times import MONTHS, bsd, iso
 
 if TYPE_CHECKING:
+    from datetime import tzinfo
+
     from monitors.record import Record
     from secops.normalise.parser import Desk
     from secops.records import Event
@@ -34,12 +37,14 @@ _ESCAPED = re.compile(r'\\(["\\\]])')
 
 _HEADER = 160  # characters in which the header of a device's message ends
 _DEVICE = re.compile(
-    r"(?:(?P<sequence>\d{1,10}): )?(?:(?P<host>[\w.-]{1,64}): )?[*.]?"
+    r"(?:(?P<sequence>\d{1,10}): ?)?(?:(?P<host>[\w.-]{1,64}): )?[*.]?"
     rf"(?P<month>{'|'.join(MONTHS)}) {{1,2}}(?P<day>\d{{1,2}})(?: (?P<year>20\d\d))? (?P<clock>\d\d:\d\d:\d\d)"
-    r"(?:\.(?P<fraction>\d{1,9}))?(?P<offset>[+-]\d\d:\d\d)?(?: (?P<late_year>20\d\d)(?= ))?(?: (?:UTC|GMT|CST|BJT))?(?P<colon>:)? ",
+    r"(?:[.:](?P<fraction>\d{1,9}))?(?P<offset>[+-]\d\d:\d\d)?(?: (?P<late_year>20\d\d)(?= ))?(?: (?:UTC|GMT|CST|BJT))?(?P<colon>:)? ",
     re.ASCII,
 )
-_MNEMONIC = re.compile(r"%{1,2}(?:\d\d)?([A-Z0-9_]{1,40}[-/](?:[A-Z0-9_]{1,40}[-/])?\d[-/][A-Z0-9_]{1,60})", re.ASCII)
+_BEHIND_RELAY = frozenset(
+    "*.0123456789"
+)  # a relay put a header of its own before the device's "1741: *Jan  7 01:21:44: "
 _REPEATED = re.compile(r"message repeated (\d{1,6}) times: \[ ?(.*)\]$", re.DOTALL)
 _MOST_REPEATS = 20  # copies made of a repeated message; the number it claims stays in labels.repeated
 _LONGEST_REPEATED = 2048
@@ -139,6 +144,10 @@ def _rfc3164(record: Record, text: str, desk: Desk) -> list[Event]:
         event["log.syslog.severity.name"], event["event.severity"] = priority[2], priority[3]
         body = text[text.find(">") + 1 :].lstrip(" ")
     claimed, host, rest = _header(body, desk)
+    if claimed and rest[:1] in _BEHIND_RELAY:
+        inner, _, behind = _device_header(rest, desk)
+        if inner:
+            claimed, rest = inner, behind
     if claimed:
         desk.stamp(event, claimed)
     if host:
@@ -174,18 +183,23 @@ def _device_header(body: str, desk: Desk) -> tuple[str | None, str, str]:
     found = _DEVICE.match(body[:_HEADER])
     if found is None:
         return None, "", body
-    year, clock = found["year"] or found["late_year"], found["clock"]
-    if year:
-        stamp = f"{year}-{MONTHS[found['month']]:02d}-{int(found['day']):02d}T{clock}"
-        claimed = iso(stamp + (found["offset"] or ""), desk.zone)
-    else:
-        claimed = bsd(f"{found['month']} {int(found['day']):2d} {clock}", desk.ingested[:10], desk.zone)
-    if claimed and found["fraction"]:
-        claimed = f"{claimed[:20]}{found['fraction'][:6]:0<6}Z"
+    _, host, month, day, year, clock, fraction, offset, late_year, colon = found.groups()
+    claimed = _device_time((month, day, year or late_year, clock, offset or ""), desk.ingested[:10], desk.zone)
+    if claimed and fraction:
+        claimed = f"{claimed[:20]}{fraction[:6]:0<6}Z"
     rest = body[found.end() :]
-    if found["host"] or found["colon"]:
-        return claimed, found["host"] or "", rest
+    if host or (colon and rest[rest.find(" ") + 1 :][:1] != "%"):  # Ruijie's names its host behind it
+        return claimed, host or "", rest
     return claimed, *_host(rest)
+
+
+@lru_cache(maxsize=16_384)
+def _device_time(written: tuple[str, str, str | None, str, str], received_day: str, zone: tzinfo) -> str | None:
+    """The second that month, day, year, clock and offset mean. Devices repeat themselves: cached."""
+    month, day, year, clock, offset = written
+    if year:
+        return iso(f"{year}-{MONTHS[month]:02d}-{int(day):02d}T{clock}{offset}", zone)
+    return bsd(f"{month} {int(day):2d} {clock}", received_day, zone)
 
 
 def _host(rest: str) -> tuple[str, str]:
@@ -201,9 +215,6 @@ def _host(rest: str) -> tuple[str, str]:
 def _tag(event: Event, rest: str) -> tuple[str, str]:
     """Split "program[process]: " off (RFC 3164 section 4.1.3), note both, and give program and message."""
     if rest[:1] == "%":
-        found = _MNEMONIC.match(rest)
-        if found:
-            event["event.code"] = found[1]
         event["message"] = rest
         return "", rest
     tag, colon, message = rest[: _TAG + 1].partition(":")

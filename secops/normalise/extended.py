@@ -1,0 +1,83 @@
+"""What CEF and LEEF have in common: a header that names the sender and the event, and fields whose meaning is fixed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from secops.normalise import appliance
+
+if TYPE_CHECKING:
+    from secops.records import Event
+
+_KNOWN: Final = {"sangfor": "sangfor.af", "hillstone": "hillstone.stoneos", "topsec": "topsec.firewall"}
+_KINDS: Final = (
+    ("vpn", "vpn"),
+    ("waf", "waf"),
+    ("ips", "ids"),
+    ("ids", "ids"),
+    ("proxy", "proxy"),
+    ("firewall", "firewall"),
+)
+_LOGIN: Final = ("login", "logon", "log in", "logged in", "authentication", "登录", "登陆", "认证")
+_LOGOUT: Final = ("logout", "logoff", "log out", "logged out", "注销", "退出登录")
+_CHANGE: Final = ("config", "policy", "rule added", "administrat", "系统操作", "配置", "策略变更", "管理员")
+_TRAFFIC: Final = ("traffic", "session", "connection", "control", "flow", "访问控制", "流量", "会话", "应用控制", "nat")
+
+
+class Header(NamedTuple):
+    """What stands before the fields."""
+
+    vendor: str
+    product: str
+    version: str
+    event: str  # device event class, event id
+    name: str
+    severity: str
+
+
+def identify(event: Event, header: Header, dataset: str) -> None:
+    """Say which device speaks; of a vendor whose messages have rules of their own it gets the dataset."""
+    vendor = header.vendor.lower()
+    known = next((found for name, found in _KNOWN.items() if name in vendor), dataset)
+    product = header.product.lower()
+    kind = next((found for word, found in _KINDS if word in product), "firewall" if known != dataset else "sensor")
+    appliance.observer(event, known, header.vendor[:256], header.product[:256], kind)
+    appliance.keyword(event, "observer.version", header.version)
+    appliance.keyword(event, "event.code", header.event)
+    if header.name:
+        event["message"] = header.name
+
+
+def report(event: Event, header: Header, severity: str, deed: str, more: str) -> None:
+    """Say what kind of event it is, from its name, category and deed; ``more`` is further text of the sender's."""
+    said = f"{header.name} {header.event} {more}".strip()
+    folded = said[:512].lower()
+    kind = appliance.threat(said)
+    decision = appliance.verdict(deed)
+    if severity:
+        event["log.level"] = severity
+    if kind and not any(word in folded for word in _LOGOUT):
+        appliance.attack(event, decision, kind, severity)
+        appliance.keyword(event, "rule.name", header.name)
+        appliance.keyword(event, "rule.id", header.event)
+    elif any(word in folded for word in _LOGOUT):
+        appliance.logout(event, f"{_who(event, folded)}_logout")
+    elif any(word in folded for word in _LOGIN):
+        appliance.login(event, f"{_who(event, folded)}_login", f"{said} {deed}")
+    elif any(word in folded for word in _CHANGE):
+        appliance.configuration(event, said)
+    elif decision or any(word in folded for word in _TRAFFIC):
+        appliance.traffic(event, decision)
+        appliance.keyword(
+            event, "rule.name", event.get("original", {}).get("PolicyName") or event.get("original", {}).get("policy")
+        )
+    else:
+        event["event.category"], event["event.type"] = ["host"], ["info"]
+        if deed:
+            appliance.keyword(event, "event.action", deed)
+
+
+def _who(event: Event, folded: str) -> str:
+    if event.get("observer.type") == "vpn" or "vpn" in folded:
+        return "vpn"
+    return "admin" if "admin" in folded or "管理员" in folded else "user"

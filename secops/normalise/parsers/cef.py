@@ -1,0 +1,238 @@
+"""ArcSight's Common Event Format: ``CEF:0|vendor|product|version|class|name|severity|key=value key=value``.
+
+Layout, escapes and keys as in the vendor's guide "Implementing ArcSight Common Event Format". In the header a pipe and a
+backslash are escaped by a backslash; in the extension an equals sign and a backslash are, and line ends are written
+as a backslash with n or r. A value runs to the next ``key=``, spaces included.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from secops.normalise import appliance
+from secops.normalise.extended import Header, identify, report
+from secops.normalise.parser import MessageParser
+from secops.normalise.schema import MAX_KEYS, MAX_VALUE
+from secops.normalise.times import MONTHS, epoch, iso
+
+if TYPE_CHECKING:
+    from datetime import tzinfo
+
+    from secops.normalise.parser import Desk
+    from secops.records import Event
+
+_HEADER: Final = 7  # version, vendor, product, version, class, name, severity
+_KEY: Final = 64  # characters of the longest key
+_SEVERE: Final = ((9, "critical"), (7, "high"), (4, "medium"), (0, "low"))
+
+_KEYWORDS: Final = {
+    "app": "network.protocol", "cat": "event.provider", "outcome": "event.reason", "reason": "event.reason",
+    "externalId": "event.reference", "dhost": "destination.domain", "shost": "source.domain", "dvchost": "observer.name",
+    "destinationServiceName": "service.name", "destinationDnsDomain": "destination.domain", "fname": "file.name",
+    "filePath": "file.path", "fileHash": "file.hash.sha256", "fileType": "file.type", "requestMethod": "http.request.method",
+    "requestClientApplication": "user_agent.original", "requestContext": "http.request.referrer",
+    "dproc": "process.name", "sproc": "process.name", "sntdom": "source.user.domain", "dntdom": "user.domain",
+    "deviceInboundInterface": "observer.ingress.interface.name", "deviceOutboundInterface": "observer.egress.interface.name",
+}  # fmt: skip
+_COUNTS: Final = {
+    "in": "source.bytes", "out": "destination.bytes", "fsize": "file.size", "spid": "process.pid", "dpid": "process.pid",
+    "cnt": "event.count",
+}  # fmt: skip
+
+
+class Parsed(NamedTuple):
+    """A message of the format, unescaped."""
+
+    header: Header
+    extension: dict[str, str]
+
+
+def claims(start: str) -> bool:
+    """Whether the message begins as the format does."""
+    return start.startswith(("CEF:0|", "CEF:1|", "CEF: 0|"))
+
+
+def parse(event: Event, message: str, desk: Desk) -> None:
+    """Read one message; one without a whole header keeps its text and is marked."""
+    found = read(message)
+    if found is None:
+        event["event.module"], event["event.dataset"] = "cef", "cef.event"
+        event["tags"] = [*event.get("tags", ()), "malformed_cef"]
+        return
+    header, extension = found
+    identify(event, header, "cef.event")
+    appliance.keep(
+        event,
+        {
+            **_labelled(extension),
+            **extension,
+            "deviceEventClassId": header.event,
+            "name": header.name,
+            "severity": header.severity,
+        },
+    )
+    _time(event, extension, desk)
+    _fields(event, extension)
+    report(
+        event,
+        header,
+        _severity(header.severity),
+        extension.get("act", ""),
+        " ".join(extension.get(key, "") for key in ("cat", "cs1", "msg", "outcome", "reason")),
+    )
+
+
+def read(message: str) -> Parsed | None:
+    """Split and unescape a message; ``None`` if its header is not whole."""
+    parts, end = _header(message)
+    if len(parts) < _HEADER:
+        return None
+    header = Header(
+        vendor=parts[1], product=parts[2], version=parts[3], event=parts[4], name=parts[5], severity=parts[6]
+    )
+    return Parsed(header, read_extension(message[end:]))
+
+
+def _header(message: str) -> tuple[list[str], int]:
+    """The first seven fields, and where the extension begins."""
+    parts: list[str] = []
+    start = position = 0
+    while len(parts) < _HEADER:
+        end = message.find("|", position)
+        if end < 0:
+            parts.append(_bare(message[start:]))
+            return parts, len(message)
+        if _escaped(message, end):
+            position = end + 1
+            continue
+        parts.append(_bare(message[start:end]))
+        start = position = end + 1
+    return parts, start
+
+
+def _escaped(text: str, place: int) -> bool:
+    """Whether an odd number of backslashes stands before the place."""
+    before = place
+    while before > 0 and text[before - 1] == "\\":
+        before -= 1
+    return (place - before) % 2 == 1
+
+
+def _bare(written: str) -> str:
+    """Undo the header's escapes."""
+    return (
+        _unescape(written, {"|": "|", "\\": "\\"})[:MAX_VALUE].strip()
+        if "\\" in written
+        else written.strip()[:MAX_VALUE]
+    )
+
+
+def _unescape(written: str, meaning: dict[str, str]) -> str:
+    """Replace a backslash and what follows by its meaning; what has none stays as written."""
+    first, *rest = written.split("\\")
+    out = [first]
+    index = 0
+    while index < len(rest):
+        piece = rest[index]
+        if piece == "" and index + 1 < len(rest):  # two backslashes
+            out += [meaning.get("\\", "\\\\"), rest[index + 1]]
+            index += 2
+            continue
+        known = meaning.get(piece[:1])
+        out.append(known + piece[1:] if known is not None and piece else "\\" + piece)
+        index += 1
+    return "".join(out)
+
+
+_IN_VALUES: Final = {"=": "=", "\\": "\\", "n": "\n", "r": "\r", "|": "|"}
+
+
+def read_extension(text: str) -> dict[str, str]:
+    """Split ``key=value key=value``; of a key that comes twice the first counts; at most ``MAX_KEYS``."""
+    marks = _marks(text)
+    found: dict[str, str] = {}
+    ends = [start for start, _, _ in marks[1:]] + [len(text)]
+    for (_, equals, key), end in zip(marks, ends, strict=False):  # no key, no value
+        written = text[equals + 1 : end].rstrip(" ")
+        value = _unescape(written, _IN_VALUES) if "\\" in written else written
+        found.setdefault(key, value[:MAX_VALUE])
+    return found
+
+
+def _marks(text: str) -> list[tuple[int, int, str]]:
+    """Where each key begins, where its equals sign stands, and the key; in order."""
+    marks: list[tuple[int, int, str]] = []
+    equals = text.find("=")
+    while equals >= 0 and len(marks) < MAX_KEYS:
+        start = text.rfind(" ", max(0, equals - _KEY - 1), equals) + 1
+        if start == 0 and equals > _KEY:
+            start = equals  # longer than a key may be
+        key = text[start:equals]
+        if _is_key(key) and not (marks and start <= marks[-1][1]):
+            marks.append((start, equals, key))
+        equals = text.find("=", equals + 1)
+    return marks
+
+
+def _is_key(key: str) -> bool:
+    return (
+        key.isascii()
+        and key.replace("_", "").replace(".", "").replace("-", "").replace("[", "").replace("]", "").isalnum()
+    )
+
+
+def _labelled(extension: dict[str, str]) -> dict[str, str]:
+    """Custom fields by the names that the sender gives them: ``cs1Label=Policy cs1=Web`` also becomes ``Policy: Web``."""
+    return {
+        label[:128]: extension[key[: -len("Label")]]
+        for key, label in extension.items()
+        if key.endswith("Label") and label and key[: -len("Label")] in extension
+    }
+
+
+def _severity(written: str) -> str:
+    if written.isascii() and written.isdigit() and len(written) <= 2:  # noqa: PLR2004 - 0 to 10
+        return next(name for least, name in _SEVERE if int(written) >= least)
+    return appliance.level(written)
+
+
+def _time(event: Event, extension: dict[str, str], desk: Desk) -> None:
+    for key in ("rt", "end", "start"):
+        claimed = moment(extension.get(key, ""), desk.zone)
+        if claimed:
+            desk.stamp(event, claimed)
+            return
+
+
+def moment(written: str, zone: tzinfo) -> str | None:
+    """Read milliseconds since 1970, ``MMM dd yyyy HH:mm:ss[.SSS][ zone]`` or ISO 8601."""
+    if written.isascii() and written.isdigit() and 0 < len(written) <= 19:  # noqa: PLR2004 - below 2**64
+        return epoch(int(written))
+    words = written[:40].split()
+    if len(words) >= 4 and words[0] in MONTHS and words[1].isdigit():  # noqa: PLR2004 - month, day, year, time
+        stamp = f"{words[2]}-{MONTHS[words[0]]:02d}-{int(words[1][:2]):02d}T{words[3]}"
+        return iso(stamp + ("Z" if words[4:5] in (["UTC"], ["GMT"]) else ""), zone)
+    return iso(written[:40].replace(" ", "T", 1), zone) if written[4:5] == "-" else None
+
+
+def _fields(event: Event, extension: dict[str, str]) -> None:
+    for key, field in _KEYWORDS.items():
+        if key in extension:
+            appliance.keyword(event, field, extension[key])
+    for key, field in _COUNTS.items():
+        if key in extension:
+            appliance.count(event, field, extension[key])
+    get = extension.get
+    appliance.endpoint(event, "source", get("src") or get("c6a2"), get("spt"))
+    appliance.endpoint(event, "destination", get("dst") or get("c6a3"), get("dpt"))
+    appliance.endpoint(event, "source.nat", get("sourceTranslatedAddress"), get("sourceTranslatedPort"))
+    appliance.endpoint(event, "destination.nat", get("destinationTranslatedAddress"), get("destinationTranslatedPort"))
+    appliance.endpoint(event, "observer", get("dvc"))
+    appliance.transport(event, get("proto"))
+    appliance.user(event, get("suser") or get("duser") or get("suid") or get("duid"))
+    if "duser" in extension and "suser" in extension:
+        appliance.keyword(event, "user.target.name", extension["duser"])
+    appliance.url(event, get("request"))
+
+
+PARSERS = (MessageParser(20, claims, parse),)

@@ -1,0 +1,108 @@
+"""A matcher process: reads ranges of the log, finds the rules that hold, and says so; remembers nothing.
+
+Everything that must not be lost or repeated (correlations, alerts, cursors) is the detect role's. So a matcher may die at
+any moment; the range is simply matched again.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import sys
+import time
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from secops.match.scan import Databases
+from secops.records import EVENT_ID, INGESTED, TENANT, TIMESTAMP, EventId
+from secops.store.files import FileLog
+from secops.worker.prepared import compiled, read_running
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from secops.match.engine import Found
+    from secops.match.tenants import Engines
+    from secops.records import Event
+    from secops.store.log import Log
+
+_STUB: Final = (EVENT_ID, TIMESTAMP, INGESTED, TENANT)  # what is said of the last event of a range when nothing hit it
+
+
+def answer(engine: Engines, log: Log, partition: int, offset: int, limit: int) -> dict[str, Any]:
+    """Match ``limit`` events from ``offset`` on: the events that rules hold for, and which rules these are.
+
+    ``events`` ends with the range's last event, whole or in stub, because it says how far time has come; ``hits`` are
+    pairs of rule id and position in ``events``. Nothing past the range is touched, even where its events are gone.
+    """
+    started = time.perf_counter()
+    events = read_range(log, partition, offset, limit)
+    kept, hits = compact(events, engine.find(events))
+    return {
+        "following": offset + limit,
+        "pid": os.getpid(),
+        "count": len(events),
+        "events": kept,
+        "hits": hits,
+        "seconds": time.perf_counter() - started,
+    }
+
+
+def read_range(log: Log, partition: int, offset: int, limit: int) -> list[Event]:
+    """The events of ``offset`` to ``offset + limit``; fewer where retention has deleted some.
+
+    Raises:
+        LookupError: the log ends before the range does; whoever asked for it has seen events that are not there.
+    """
+    end = offset + limit
+    found: list[Event] = []
+    while offset < end:
+        events = log.read(partition, offset, end - offset)
+        if not events:
+            raise LookupError(f"partition {partition} of the log ends at {offset}, before {end}")
+        offset = EventId.parse(events[-1][EVENT_ID]).offset + 1
+        found += [event for event in events if EventId.parse(event[EVENT_ID]).offset < end] if offset > end else events
+    return found
+
+
+def compact(events: Sequence[Event], found: Sequence[Found]) -> tuple[list[Event], list[tuple[str, int]]]:
+    """The events that were hit and the last one, and the hits as (rule id, position among these)."""
+    places: dict[int, int] = {}
+    hits = [(hit.rule.id, places.setdefault(hit.index, len(places))) for hit in found]
+    kept = [events[index] for index in places]
+    if events and len(events) - 1 not in places:
+        kept.append({name: events[-1][name] for name in _STUB if name in events[-1]})
+    return kept, hits
+
+
+def main() -> None:
+    """Answer requests on the inherited connection until it is closed."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # the role decides when we end: it closes the connection
+    connection = Connection(int(sys.argv[1]))
+    said = orjson.loads(connection.recv_bytes())
+    log = FileLog(Path(said["log"]), partitions=said["partitions"])
+    databases = Databases(Path(said["cache"]))
+    running, engine = "", None
+    gc.freeze()
+    gc.set_threshold(200_000, 50, 100)  # batches of events are no garbage, and have no cycles
+    while True:
+        try:
+            asked = orjson.loads(connection.recv_bytes())
+        except EOFError:
+            return
+        if engine is None or asked["rules"] != running:
+            running = asked["rules"]
+            engine = compiled(read_running(Path(running)), databases)
+        found = answer(engine, log, asked["partition"], asked["offset"], asked["limit"])
+        if asked["costs"]:
+            found["costs"] = {rule_id: (each.evaluated, each.cpu_us) for rule_id, each in engine.costs().items()}
+        connection.send_bytes(orjson.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
