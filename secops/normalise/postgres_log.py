@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from secops.normalise.database import note_action, note_peer, quoted_after
 from secops.normalise.schema import number
-from secops.normalise.sql import note_statement
+from secops.normalise.sql import note_statement, one_line
 from secops.normalise.times import iso
 
 if TYPE_CHECKING:
@@ -215,4 +215,4 @@ def read_columns(event: Event, fields: dict[str, str], desk: Desk, stamp: str) -
     severity = SEVERITIES.get(fields.get("db.severity", ""), "LOG")
     read_message(event, fields, severity, fields.pop("message", ""))
     if (query := fields.pop("query", "")) and "db.statement" not in fields:
-        fields["db.statement"] = query[:8192]
+        fields["db.statement"] = one_line(query)

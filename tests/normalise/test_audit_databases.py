@@ -15,7 +15,7 @@ from secops.match.route import Signature, covers, signature_of, view_of
 from secops.match.rule import LogSource
 from secops.normalise import normalise
 from secops.normalise.audit_fields import MAX_WORDS, split_fields, unhex
-from secops.normalise.sql import operation_of
+from secops.normalise.sql import one_line, operation_of
 
 RECEIVED = datetime(2026, 11, 24, 9, 0, 0, tzinfo=UTC)
 CALL = 'type=SYSCALL msg=audit(1795507200.123:{n}): arch=c000003e syscall=59 success=yes exit=0 a0=55d4 ppid=2211 pid=2300 auid=1001 uid=0 euid=33 tty=pts0 ses=7 comm="curl" exe="/usr/bin/curl" key="exec" AUID="liwei"'
@@ -93,6 +93,12 @@ def test_hexadecimal_shows_controls_and_keeps_chinese() -> None:
 )
 def test_the_operation_of_a_statement(sql: str, operation: str) -> None:
     assert operation_of(sql) == operation
+
+
+def test_a_statement_is_kept_as_it_acts() -> None:
+    assert one_line("GRANT/**/DBA\n  to /* nobody */ x") == "GRANT DBA to x"
+    assert one_line("SELECT /*!40001 SQL_NO_CACHE */ * FROM t") == "SELECT /*!40001 SQL_NO_CACHE */ * FROM t"
+    assert one_line("SELECT /* " + "a" * 10_000) == "SELECT"
 
 
 HOSTILE = [

@@ -150,7 +150,8 @@ def _plugin(event: Event, text_: str) -> bool:
     statement, _, status = parts[7].rpartition(",")
     fields = {"db.user": parts[1], "connection_id": parts[3], "operation": parts[5], "db.name": parts[6]}
     event["original"] = fields
-    _act(event, fields, parts[5].lower(), statement.removeprefix("'").removesuffix("'"), status)
+    statement = statement.removeprefix("'").removesuffix("'").replace("\\'", "'")
+    _act(event, fields, parts[5].lower(), statement, status)
     event["user.name"] = parts[1]
     note_peer(event, parts[2])
     return True
