@@ -8,6 +8,7 @@ with the matcher's cursor and the outbox row that announces it; a ticket is stor
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -16,7 +17,8 @@ import orjson
 
 from secops import audit, progress
 from secops.alert import queries as alerts
-from secops.alert.group import raise_alerts
+from secops.alert.group import NO_CONTROLS, raise_alerts
+from secops.alert.severity import ADDRESS_FIELDS, HOST_FIELDS
 from secops.errors import UserError
 from secops.evidence import bundle
 from secops.match.detector import microseconds
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from monitors.record import Record
+    from secops.alert.controls import Controls
     from secops.db import Database
     from secops.evidence.bundle import Pack
     from secops.match.detector import Detector
@@ -103,6 +106,7 @@ def detect_next(
     offset: int,
     limit: int,
     now: datetime,
+    controls: Controls = NO_CONTROLS,
 ) -> tuple[int, int]:
     """Store -> match -> alert: match the next events; alerts, state and cursor are one commit.
 
@@ -112,10 +116,10 @@ def detect_next(
     events = log.read(partition, offset, limit)
     if not events:
         return offset, 0
-    matches = detector.run(events)
+    matches = about(detector.run(events), events)
     next_offset = EventId.parse(events[-1][EVENT_ID]).offset + 1  # not offset + len: retention may have moved the start
     passed = Passed(matches, detector.take_changes(), detector.take_tally(), {})
-    commit_detected(database, passed, rules, now=now, cursor=(partition, next_offset))
+    commit_detected(database, passed, rules, now=now, cursor=(partition, next_offset), controls=controls)
     return next_offset, len(matches)
 
 
@@ -126,11 +130,12 @@ def commit_detected(
     *,
     now: datetime,
     cursor: tuple[int, int] | None = None,
+    controls: Controls = NO_CONTROLS,
 ) -> None:
     """Match -> alert: alerts, the detector's state, the cursor (partition, next offset) and statistics in one commit."""
     with database.begin() as tx:
         if passed.matches:
-            raise_alerts(tx, passed.matches, rules, now)
+            raise_alerts(tx, passed.matches, rules, now, controls)
         if passed.changes:
             progress.save_state(tx, DETECT, passed.changes)
         if cursor is not None:
@@ -139,6 +144,19 @@ def commit_detected(
             stats.add(tx, passed.tally, now)
         if passed.costs:
             stats.add_costs(tx, passed.costs)
+
+
+def about(matches: Sequence[Match], events: Sequence[Event]) -> list[Match]:
+    """Give the matches with the hosts and addresses of their last event: what is decided about an alert looks at them."""
+    wanted = {match.event_ids[-1] for match in matches if match.event_ids}
+    by_id = {event[EVENT_ID]: event for event in events if event[EVENT_ID] in wanted}
+    found = []
+    for match in matches:
+        event = by_id.get(match.event_ids[-1], {}) if match.event_ids else {}
+        known = {name: event[name] for name in (*HOST_FIELDS, *ADDRESS_FIELDS) if event.get(name)}
+        found.append(replace(match, about=known) if known else match)
+    return found
+>>>>>>> 57cdff6 (Alerts are weighed, may be muted with a reason, and storms of one rule become one alert)
 
 
 class Lag(NamedTuple):

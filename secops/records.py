@@ -105,6 +105,7 @@ class Match:
     fields: Mapping[str, Any] = field(default_factory=dict)  # field -> value that matched
     group: tuple[tuple[str, str], ...] = ()  # what the alert is grouped by: ((field, value), ...)
     count: int = 1  # events behind the hit; may exceed len(event_ids)
+    about: Mapping[str, Any] = field(default_factory=dict)  # host names and addresses of the event, matched or not
 
 
 class AlertStatus(StrEnum):
@@ -139,6 +140,17 @@ class Alert:
     disposition: str = ""  # what it turned out to be, once closed: true_positive, false_positive, ...
     title_zh: str = ""
     service: str = ""  # catalogue entry the rule asks for; empty: the ticket policy decides
+    severity: Level | None = None  # the level, raised by asset and tenant; None: nobody weighed it, the level counts
+    severity_reasons: tuple[Mapping[str, str], ...] = ()  # {"zh", "en"}, in the order of the steps
+    hosts: tuple[str, ...] = ()  # hosts behind the first match
+    fields: Mapping[str, str] = field(default_factory=dict)  # field -> value that made the first match
+    muted_kind: str = ""  # silence, maintenance, inhibition; empty: not muted
+    muted_by: str = ""  # which: silence:3, maintenance:5, inhibition:<name>
+    muted_zh: str = ""
+    muted_en: str = ""
+    announced_at: datetime | None = None  # when tickets and people were told; None while muted
+    closed_at: datetime | None = None
+    storm: bool = False  # stands for many alerts of one rule that came faster than anybody could read
 
 
 class TicketState(StrEnum):

@@ -104,6 +104,22 @@ class Detect(Section):
     )
 
 
+class Alerts(Section):
+    """Alerts."""
+
+    storm_per_hour: int = Field(
+        100,
+        ge=0,
+        description="alerts of one rule and tenant in an hour, beyond which all further ones join one storm alert; 0: never",
+    )
+    inhibition_file: Path | None = Field(
+        None, description="own inhibition rules, in place of rules/alert/inhibition.yaml"
+    )
+    severity_file: Path | None = Field(
+        None, description="own weights of assets and tenants, in place of rules/alert/severity.yaml"
+    )
+
+
 class Demo(Section):
     """The demonstration relying party that `make run` starts."""
 
@@ -143,6 +159,7 @@ class Settings(BaseSettings):
     log: Log = Log()
     ingest: Ingest = Ingest()
     detect: Detect = Detect()
+    alerts: Alerts = Alerts()
     demo: Demo = Demo()
     metrics: Metrics = Metrics()
     probes: Probes = Probes()

@@ -23,7 +23,9 @@ from identity.secretbox import AesGcmBox
 from identity.settings import IdentitySettings
 from secops import audit, migrations, outbox, private_file, status
 from secops.alert import queries as alerts
+from secops.alert.controls import Controls
 from secops.alert.group import raise_for_buried
+from secops.alert.rule_files import load_inhibitions, load_weights
 from secops.db import Database
 from secops.errors import UserError
 from secops.match.stored import load_stored
@@ -129,6 +131,16 @@ class Service:
     def calendar(self) -> Calendar:
         """The working calendar."""
         return load_calendar([content_dir() / "rules" / "calendar"])
+
+    @cached_property
+    def alert_controls(self) -> Controls:
+        """What decides about new alerts: inhibitions, weights of assets and tenants, when a rule makes a storm."""
+        own, said = content_dir() / "rules" / "alert", self.settings.alerts
+        return Controls(
+            inhibitions=load_inhibitions(said.inhibition_file or own / "inhibition.yaml"),
+            weights=load_weights(said.severity_file or own / "severity.yaml"),
+            storm_alerts=said.storm_per_hour,
+        )
 
     def rule_folders(self) -> tuple[Path, ...]:
         """Where detection rules lie: the product's own, the state folder's, and those in the settings."""

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from secops import audit
 from secops.alert.tables import AlertEventRow, AlertRow
+from secops.alert.words import clean
 from secops.errors import UserError
 from secops.records import Alert, AlertStatus, Exhibit, Level
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 MOST: Final = 500  # rows of one page
-_TEXT: Final = 1000  # characters of a reason
 
 
 class Disposition(StrEnum):
@@ -38,10 +38,11 @@ class AlertEvent:
     """A line of an alert's history."""
 
     at: datetime
-    kind: str  # raised, joined, acknowledged, closed
+    kind: str  # raised, muted, unmuted, joined, storm, acknowledged, closed
     actor: str
     count: int  # events that came with it
     reason: str
+    reason_en: str = ""  # where the service itself gave the reason
 
 
 def get(tx: Session, alert_id: int, *, tenants: frozenset[str] | None = None) -> Alert:
@@ -53,29 +54,6 @@ def get(tx: Session, alert_id: int, *, tenants: frozenset[str] | None = None) ->
     return to_record(_row(tx, alert_id, tenants))
 
 
-def find(
-    tx: Session,
-    *,
-    tenants: frozenset[str] | None = None,
-    status: AlertStatus | None = None,
-    level: Level | None = None,
-    rule_id: str = "",
-    limit: int = 50,
-    before: int | None = None,
-) -> list[Alert]:
-    """Give alerts, newest first; the next page starts ``before`` the last one's id."""
-    query = _seen_by(sa.select(AlertRow), tenants).order_by(AlertRow.id.desc()).limit(max(1, min(limit, MOST)))
-    if status is not None:
-        query = query.where(AlertRow.status == status.value)
-    if level is not None:
-        query = query.where(AlertRow.level == level.value)
-    if rule_id:
-        query = query.where(AlertRow.rule_id == rule_id)
-    if before is not None:
-        query = query.where(AlertRow.id < before)
-    return [to_record(row) for row in tx.scalars(query)]
-
-
 def overlapping(
     tx: Session, *, tenants: frozenset[str] | None, start: datetime, end: datetime, limit: int = MOST
 ) -> list[Alert]:
@@ -85,16 +63,20 @@ def overlapping(
 
 
 def counts(tx: Session, *, tenants: frozenset[str] | None = None) -> dict[tuple[AlertStatus, Level], int]:
-    """Count alerts by status and level; pairs without alerts are absent."""
-    columns = (AlertRow.status, AlertRow.level, sa.func.count())
-    query = _seen_by(sa.select(*columns), tenants).group_by(AlertRow.status, AlertRow.level)
+    """Count alerts that are not muted by status and severity; pairs without alerts are absent."""
+    columns = (AlertRow.status, AlertRow.severity, sa.func.count())
+    query = _seen_by(sa.select(*columns).where(AlertRow.muted_kind == ""), tenants)
+    query = query.group_by(AlertRow.status, AlertRow.severity)
     return {(AlertStatus(status), Level(level)): number for status, level, number in tx.execute(query)}
 
 
 def history(tx: Session, alert_id: int, *, limit: int = MOST) -> list[AlertEvent]:
     """Give what happened to an alert, oldest first; the first ``limit`` lines."""
     query = sa.select(AlertEventRow).where(AlertEventRow.alert_id == alert_id).order_by(AlertEventRow.id).limit(limit)
-    return [AlertEvent(at=e.at, kind=e.kind, actor=e.actor, count=e.count, reason=e.reason) for e in tx.scalars(query)]
+    return [
+        AlertEvent(at=e.at, kind=e.kind, actor=e.actor, count=e.count, reason=e.reason, reason_en=e.data.get("en", ""))
+        for e in tx.scalars(query)
+    ]
 
 
 def acknowledge(
@@ -143,11 +125,12 @@ def close(
     row = _row(tx, alert_id, tenants, lock=True)
     if row.status == AlertStatus.CLOSED:
         raise UserError("alert.status", f"告警 {alert_id} 已关闭", f"alert {alert_id} is closed already")
-    if not _clean(reason):
+    if not clean(reason):
         raise UserError("alert.reason", "关闭告警须写明原因", "closing an alert needs a reason")
     row.status = AlertStatus.CLOSED.value
     row.disposition = disposition.value
-    row.resolution = _clean(reason)
+    row.resolution = clean(reason)
+    row.closed_at = now
     _note(tx, row, "closed", actor=actor, reason=reason, now=now, source_ip=source_ip)
     return to_record(row)
 
@@ -189,6 +172,17 @@ def to_record(row: AlertRow) -> Alert:
         service=row.service,
         disposition=row.disposition or "",
         resolution=row.resolution or "",
+        severity=Level(row.severity),
+        severity_reasons=tuple(row.severity_reasons or ()),
+        hosts=tuple(row.hosts or ()),
+        fields=row.fields or {},
+        muted_kind=row.muted_kind,
+        muted_by=row.muted_by,
+        muted_zh=row.muted_zh,
+        muted_en=row.muted_en,
+        announced_at=row.announced_at,
+        closed_at=row.closed_at,
+        storm=row.storm,
     )
 
 
@@ -210,7 +204,7 @@ def _row(tx: Session, alert_id: int, tenants: frozenset[str] | None, *, lock: bo
 
 def _note(tx: Session, row: AlertRow, kind: str, *, actor: str, reason: str, now: datetime, source_ip: str) -> None:
     data = {"disposition": row.disposition} if kind == "closed" else {}
-    tx.add(AlertEventRow(alert_id=row.id, at=now, kind=kind, actor=actor[:200], reason=_clean(reason), data=data))
+    tx.add(AlertEventRow(alert_id=row.id, at=now, kind=kind, actor=actor[:200], reason=clean(reason), data=data))
     audit.record(
         tx,
         at=now,
@@ -218,15 +212,10 @@ def _note(tx: Session, row: AlertRow, kind: str, *, actor: str, reason: str, now
         action=f"alert.{'acknowledge' if kind == 'acknowledged' else 'close'}",
         target=f"alert:{row.id}",
         tenant=row.tenant,
-        reason=_clean(reason),
+        reason=clean(reason),
         source_ip=source_ip,
         detail=data,
     )
-
-
-def _clean(text: str) -> str:
-    """Bound a person's text and take out NUL, which PostgreSQL refuses."""
-    return text.replace("\x00", "").strip()[:_TEXT]
 
 
 def _exhibit(alert: Alert, name: str, content: dict[str, Any] | Sequence[dict[str, Any]]) -> Exhibit:

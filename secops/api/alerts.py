@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query
 
 from identity.principal import Permission
 from secops.alert import queries
+from secops.alert.find import Filter, search
 from secops.api.access import Caller, require
 from secops.records import AlertStatus, Level
 
@@ -19,6 +20,10 @@ def alerts(
     caller: Annotated[Caller, require(Permission.ALERTS_READ)],
     status: AlertStatus | None = None,
     level: Level | None = None,
+    severity: Level | None = None,
+    muted: Annotated[bool | None, Query()] = None,
+    tenant: Annotated[str, Query(max_length=100)] = "",
+    text: Annotated[str, Query(max_length=200, description="words in title, rule, hosts or group values")] = "",
     rule_id: Annotated[str, Query(max_length=200)] = "",
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
     before: Annotated[
@@ -26,16 +31,18 @@ def alerts(
     ] = None,
 ) -> dict[str, Any]:
     """List alerts, newest first."""
+    asked = Filter(
+        tenants=caller.visible_tenants(),
+        tenant=tenant,
+        status=status,
+        level=level,
+        severity=severity,
+        muted=muted,
+        rule_id=rule_id,
+        text=text,
+    )
     with caller.service.database.read() as tx:
-        found = queries.find(
-            tx,
-            tenants=caller.visible_tenants(),
-            status=status,
-            level=level,
-            rule_id=rule_id,
-            limit=limit,
-            before=before,
-        )
+        found = search(tx, asked, limit=limit, before=before)
     return {"alerts": [asdict(one) for one in found], "next": found[-1].id if len(found) == limit else None}
 
 

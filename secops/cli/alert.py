@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from secops.alert import queries
+from secops.alert.find import Filter, search
 from secops.alert.queries import Disposition
 from secops.cli.context import ConfigOption, JsonOption, StateOption, emit, local, open_from, operator, table
 from secops.records import Alert, AlertStatus, Level
@@ -21,7 +22,10 @@ LEVEL_ZH = {Level.INFORMATIONAL: "提示", Level.LOW: "低", Level.MEDIUM: "中"
 @app.command("list")
 def list_alerts(
     status: Annotated[AlertStatus | None, typer.Option(help="状态 / status")] = None,
-    level: Annotated[Level | None, typer.Option(help="级别 / level")] = None,
+    level: Annotated[Level | None, typer.Option(help="规则级别 / the rule's level")] = None,
+    severity: Annotated[Level | None, typer.Option(help="严重程度 / severity")] = None,
+    muted: Annotated[bool | None, typer.Option(help="是否被屏蔽 / muted or not")] = None,
+    text: Annotated[str, typer.Option(help="标题、规则、主机、分组值中的字词 / words")] = "",
     limit: Annotated[int, typer.Option(min=1, max=500)] = 50,
     before: Annotated[int | None, typer.Option(help="此编号之前 / before this id")] = None,
     state: StateOption = None,
@@ -30,12 +34,13 @@ def list_alerts(
 ) -> None:
     """列出告警，新的在前 / List alerts, newest first."""
     with open_from(state, config) as service, service.database.read() as tx:
-        found = queries.find(tx, status=status, level=level, limit=limit, before=before)
+        asked = Filter(status=status, level=level, severity=severity, muted=muted, text=text)
+        found = search(tx, asked, limit=limit, before=before)
     rows = [
         [
             str(a.id),
-            LEVEL_ZH[a.level],
-            STATUS_ZH[a.status],
+            LEVEL_ZH[a.severity or a.level],
+            STATUS_ZH[a.status] + ("（屏蔽）" if a.muted_kind else ""),
             str(a.count),
             a.tenant,
             local(a.last_seen),
@@ -57,6 +62,8 @@ def show(alert_id: int, state: StateOption = None, config: ConfigOption = None, 
         f"{alert.title_zh or alert.title} / {alert.title}",
         f"级别 level: {LEVEL_ZH[alert.level]} {alert.level}    状态 status: {STATUS_ZH[alert.status]}    次数 count: {alert.count}",
         f"首次 first: {local(alert.first_seen)}    最近 last: {local(alert.last_seen)}    规则 rule: {alert.rule_id}",
+        f"严重程度 severity: {alert.severity}（{'；'.join(one['zh'] for one in alert.severity_reasons)}）",
+        *([f"屏蔽 muted: {alert.muted_zh} / {alert.muted_en}"] if alert.muted_kind else []),
         *(f"{name}: {value}" for name, value in alert.group.items()),
         *(
             f"{local(line.at)}  {line.kind}  {line.actor}  {line.count or ''}  {line.reason}".rstrip()

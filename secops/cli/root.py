@@ -33,6 +33,8 @@ COMMANDS = {
     "detect": Command("secops.cli.detect", "detect", group=False),
     "search": Command("secops.cli.search", "search", group=False),
     "alert": Command("secops.cli.alert"),
+    "silence": Command("secops.cli.silence"),
+    "maintenance": Command("secops.cli.maintenance"),
     "ticket": Command("secops.cli.ticket"),
     "person": Command("secops.cli.person"),
     "source": Command("secops.cli.source"),

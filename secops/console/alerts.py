@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from identity.principal import Permission
 from secops.alert import queries
+from secops.alert.find import Filter, search
 from secops.console.events import events_by_id
 from secops.console.visit import MAX_DIGITS, Page, Routes, member
 from secops.errors import UserError
@@ -28,11 +29,9 @@ def listing(visit: Visit) -> Response:
     level = member(Level, visit.query("level"))
     before = visit.query("before")
     with visit.service.database.read() as tx:
-        found = queries.find(
+        found = search(
             tx,
-            tenants=visit.visible_tenants(),
-            status=status,
-            level=level,
+            Filter(tenants=visit.visible_tenants(), status=status, level=level),
             limit=PAGE + 1,
             before=int(before) if before.isascii() and before.isdigit() and len(before) <= MAX_DIGITS else None,
         )

@@ -75,6 +75,9 @@ NAMES: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "history": {
         "raised": N_("Raised"),
+        "muted": N_("Muted"),
+        "unmuted": N_("No longer muted: announced now"),
+        "storm": N_("Joined the storm"),
         "joined": N_("More events joined"),
         "acknowledged": N_("Acknowledged"),
         "closed": N_("Closed"),

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from identity.principal import Permission
+from secops.alert import find
 from secops.alert import queries as alerts
 from secops.console.ticket_list import visible_tickets
 from secops.console.visit import Page, Routes
@@ -71,8 +72,9 @@ def _levels(visit: Visit) -> list[tuple[Level, int]]:
 
 
 def _latest(visit: Visit) -> list[Any]:
+    asked = find.Filter(tenants=visit.visible_tenants(), status=AlertStatus.OPEN, muted=False)
     with visit.service.database.read() as tx:
-        return list(alerts.find(tx, tenants=visit.visible_tenants(), status=AlertStatus.OPEN, limit=SHOWN))
+        return list(find.search(tx, asked, limit=SHOWN))
 
 
 def _due(visit: Visit) -> list[Any]:

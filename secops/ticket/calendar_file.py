@@ -15,7 +15,7 @@ import chinese_calendar
 
 from secops.errors import UserError
 from secops.ticket.calendar import Calendar, DayKind, Segment, Status
-from secops.ticket.yamlfile import Node, read, yaml_files
+from secops.yamlfile import Node, read, yaml_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -1,7 +1,7 @@
 """Which alert becomes a ticket, at which service, with which priority: ordered rules from rules/ticket/*.yaml.
 
 The first rule whose every condition holds decides; the default decides for what no rule names. A rule that gives no
-service leaves it to the detection rule's own, then to the default; one that gives no priority leaves it to the level.
+service leaves it to the detection rule's own, then to the default; one that gives no priority leaves it to the alert's severity.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from secops.errors import UserError
 from secops.records import Level
 from secops.ticket.targets import PRIORITIES, Duty, amount
-from secops.ticket.yamlfile import read, yaml_files
+from secops.yamlfile import read, yaml_files
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from secops.records import Alert
     from secops.ticket.services import Catalogue
-    from secops.ticket.yamlfile import Node
+    from secops.yamlfile import Node
 
 CODE: Final = "policy.file"
 PRIORITY_OF: Final[dict[Level, int | None]] = {
@@ -89,7 +89,7 @@ class Policy:
     def decide(self, alert: Alert) -> Decision | None:
         """Give the first rule's answer; None when the alert opens no ticket."""
         rule = next((rule for rule in self.rules if rule.holds(alert)), PolicyRule(name="default"))
-        priority = rule.priority or PRIORITY_OF[alert.level]
+        priority = rule.priority or PRIORITY_OF[alert.severity or alert.level]
         if rule.ticket is Opening.NONE or priority is None:
             return None
         asked = alert.service if alert.service in self.catalogue.services else ""

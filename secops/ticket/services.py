@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Final
 
 from secops.errors import UserError
 from secops.ticket.targets import PRIORITIES, Amount, Hours, Response, ResponseTable, amount
-from secops.ticket.yamlfile import read, yaml_files
+from secops.yamlfile import read, yaml_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from secops.ticket.yamlfile import Node
+    from secops.yamlfile import Node
 
 CODE: Final = "services.file"
 

@@ -101,7 +101,7 @@ class DetectRole:
         began, seen = self.service.clock(), 0
         for batch in self.source.batches():
             started = time.perf_counter()
-            matches = self.detector.run(batch.events, batch.hits)
+            matches = pipeline.about(self.detector.run(batch.events, batch.hits), batch.events)
             self._commit(matches, batch)
             self.offsets[batch.partition] = batch.following
             self._moved.add(batch.partition)
@@ -119,7 +119,10 @@ class DetectRole:
         if batch is not None or passed.matches or passed.changes or passed.tally:
             cursor = (batch.partition, batch.following) if batch else None
             now = self.service.clock()
-            pipeline.commit_detected(self.service.database, passed, self.infos, now=now, cursor=cursor)
+            controls = self.service.alert_controls
+            pipeline.commit_detected(
+                self.service.database, passed, self.infos, now=now, cursor=cursor, controls=controls
+            )
         self.own.matches.inc(len(matches))
         for one in passed.tally.values():
             self.own.unused.labels("excepted").inc(one.excepted)

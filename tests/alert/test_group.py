@@ -8,7 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from secops.alert import queries
-from secops.alert.group import BURIED_RULE, fingerprint, raise_alerts, raise_for_buried
+from secops.alert.find import Filter, search
+from secops.alert.group import BURIED_RULE, raise_alerts, raise_for_buried
+from secops.alert.grouping import fingerprint
 from secops.alert.tables import AlertEventRow, AlertRow
 from secops.db import Database
 from secops.outbox import Buried, OutboxRow
@@ -57,7 +59,7 @@ def raised(db: Database, *matches: Match, rules: dict[str, RuleInfo] = RULES, no
 
 def alerts(db: Database) -> list[Alert]:
     with db.read() as tx:
-        return queries.find(tx)
+        return search(tx, Filter())
 
 
 def test_five_matches_in_a_batch_are_one_alert_that_carries_the_rule(db: Database) -> None:

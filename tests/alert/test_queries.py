@@ -7,6 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from secops.alert import queries
+from secops.alert.find import Filter, search
 from secops.alert.group import raise_alerts
 from secops.alert.queries import Disposition
 from secops.audit import AuditRow
@@ -29,7 +30,7 @@ def test_pages_are_newest_first_without_gap_or_repeat(db: Database) -> None:
     seed(db, 7)
     seen: list[int] = []
     with db.read() as tx:
-        while page := queries.find(tx, limit=3, before=seen[-1] if seen else None):
+        while page := search(tx, Filter(), limit=3, before=seen[-1] if seen else None):
             seen += [alert.id for alert in page]
     assert seen == sorted(seen, reverse=True)
     assert len(seen) == len(set(seen)) == 7
@@ -40,9 +41,9 @@ def test_another_tenants_alert_can_neither_be_seen_nor_counted_nor_touched(db: D
     (other,) = seed(db, 1, tenant="health")
     water = frozenset({"water"})
     with db.begin() as tx:
-        assert [alert.id for alert in queries.find(tx, tenants=water)] == [mine.id]
+        assert [alert.id for alert in search(tx, Filter(tenants=water))] == [mine.id]
         assert queries.counts(tx, tenants=water) == {(AlertStatus.OPEN, Level.HIGH): 1}
-        assert queries.find(tx, tenants=frozenset()) == []
+        assert search(tx, Filter(tenants=frozenset())) == []
         for attempt in (
             lambda: queries.get(tx, other.id, tenants=water),
             lambda: queries.acknowledge(tx, other.id, actor="a", now=NOW, tenants=water),
@@ -57,9 +58,9 @@ def test_filters_narrow_by_status_level_and_rule(db: Database) -> None:
     seed(db, 2, level=Level.LOW)
     with db.begin() as tx:
         queries.acknowledge(tx, high.id, actor="wang", now=NOW)
-        assert [a.id for a in queries.find(tx, status=AlertStatus.ACKNOWLEDGED)] == [high.id]
-        assert len(queries.find(tx, level=Level.LOW)) == 2
-        assert [a.id for a in queries.find(tx, rule_id="rhigh")] == [high.id]
+        assert [a.id for a in search(tx, Filter(status=AlertStatus.ACKNOWLEDGED))] == [high.id]
+        assert len(search(tx, Filter(level=Level.LOW))) == 2
+        assert [a.id for a in search(tx, Filter(rule_id="rhigh"))] == [high.id]
         assert queries.counts(tx) == {(AlertStatus.ACKNOWLEDGED, Level.HIGH): 1, (AlertStatus.OPEN, Level.LOW): 2}
 
 
