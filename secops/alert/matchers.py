@@ -27,7 +27,7 @@ MOST_CHARACTERS: Final = 500  # of one matcher
 CODE: Final = "alert.matcher"
 _MEMORY: Final = 1 << 20  # RE2's budget for one expression, in bytes
 _WRITTEN: Final = re.compile(
-    r"\s*([\w.@-]{1,200})\s*(=~|!~|!=|=|~)\s*(.*?)\s*", re.DOTALL
+    r"\s*([\w.@-]{1,200})\s*(=~|!~|!=|=|~)(?![=~])\s*(.*?)\s*", re.DOTALL
 )  # over 500 characters at most
 
 

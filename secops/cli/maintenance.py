@@ -41,11 +41,15 @@ def list_windows(state: StateOption = None, config: ConfigOption = None, as_json
 @app.command()
 def add(
     change: Annotated[str, typer.Argument(help="变更单号 / the change ticket's number")],
-    start: Annotated[str, typer.Option("--from", help="开始，无时区则为北京时间 / start; Beijing time if it has no zone")],
+    start: Annotated[
+        str, typer.Option("--from", help="开始，无时区则为北京时间 / start; Beijing time if it has no zone")
+    ],
     end: Annotated[str, typer.Option("--to", help="结束 / end")],
     reason: Annotated[str, typer.Option(help="作业内容 / what is done")],
     tenant: Annotated[str, typer.Option(help="单位，默认全部 / tenant, all by default")] = "",
-    host: Annotated[list[str] | None, typer.Option(help="主机，可用通配符，可重复 / host glob, repeatable; all by default")] = None,
+    host: Annotated[
+        list[str] | None, typer.Option(help="主机，可用通配符，可重复 / host glob, repeatable; all by default")
+    ] = None,
     repeat: Annotated[Repeat, typer.Option(help="重复 / how often")] = Repeat.ONCE,
     day: Annotated[list[int] | None, typer.Option(help="星期 1-7 或日期 1-31 / days of week or month")] = None,
     opens: Annotated[str, typer.Option(help="每次开始 22:00 / opens at, Beijing time")] = "",

@@ -23,7 +23,9 @@ def list_silences(state: StateOption = None, config: ConfigOption = None, as_jso
     rows = [
         [
             str(one.id),
-            "生效 active" if one.starts_at <= now < one.ends_at else ("未到 pending" if now < one.starts_at else "结束 over"),
+            "生效 active"
+            if one.starts_at <= now < one.ends_at
+            else ("未到 pending" if now < one.starts_at else "结束 over"),
             one.tenant or "*",
             local(one.starts_at),
             local(one.ends_at),
@@ -39,7 +41,10 @@ def list_silences(state: StateOption = None, config: ConfigOption = None, as_jso
 @app.command()
 def add(
     matcher: Annotated[
-        list[str], typer.Argument(help="匹配条件，如 'rule = ID'、'source.ip ~ 10.1.*'，须全部成立 / matchers, all of which must hold")
+        list[str],
+        typer.Argument(
+            help="匹配条件，如 'rule = ID'、'source.ip ~ 10.1.*'，须全部成立 / matchers, all of which must hold"
+        ),
     ],
     reason: Annotated[str, typer.Option(help="原因 / why")],
     lasting: Annotated[str, typer.Option("--for", help="时长：90m、2h、3d / how long")] = "2h",

@@ -38,6 +38,8 @@ def read_span(text: str) -> timedelta:
     found = re.fullmatch(r"(\d{1,6})([mhd])", text.strip())
     if found is None:
         raise UserError(
-            "time.form", f"时长 {text[:20]!r} 应写作 90m、2h 或 3d。", f"span {text[:20]!r} should be written 90m, 2h or 3d"
+            "time.form",
+            f"时长 {text[:20]!r} 应写作 90m、2h 或 3d。",
+            f"span {text[:20]!r} should be written 90m, 2h or 3d",
         )
     return timedelta(**{_UNITS[found[2]]: int(found[1])})

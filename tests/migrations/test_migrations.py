@@ -12,8 +12,11 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from secops import audit, migrations, progress
+from secops.alert import queries, silences
+from secops.alert.find import Filter, search
 from secops.db import Database
 from secops.migrations.metadata import METADATAS
+from secops.records import Level
 from secops.rulebook import drafts, switches
 
 
@@ -73,3 +76,64 @@ def test_the_rulebook_comes_to_a_database_that_holds_alerts_and_state(empty: Dat
     for statement in ("UPDATE rule_versions SET text = 'b'", "DELETE FROM rule_versions"):
         with pytest.raises(sa.exc.DBAPIError, match="append-only"), empty.begin() as tx:
             tx.execute(sa.text(statement))
+
+
+def test_alerts_of_the_version_before_keep_what_they_say_and_gain_severity(empty: Database) -> None:
+    """0002 -> 0003: stored alerts count as announced, weigh what their rule says, and are found by their words."""
+    migrations.upgrade(empty, "0002")
+    now = datetime(2026, 11, 24, tzinfo=UTC)
+    columns = "tenant, rule_id, title, title_zh, level, status, fingerprint, first_seen, last_seen, created_at, count, group_values, event_ids, tags, clauses, runbook, service, disposition, resolution"
+    values = ", ".join(f":{name.strip()}" for name in columns.split(","))
+    row = dict.fromkeys((name.strip() for name in columns.split(",")), "") | {
+        "tenant": "city",
+        "rule_id": "ssh",
+        "title": "SSH Brute Force",
+        "title_zh": "暴力破解",
+        "level": "high",
+        "count": 7,
+        "group_values": '{"host.name": "Web-01", "source.ip": "10.0.0.1"}',
+        "event_ids": '["0-1"]',
+        "tags": '["attack.t1110"]',
+        "clauses": "[]",
+        **dict.fromkeys(
+            ("first_seen", "last_seen", "created_at"),
+            now if empty.engine.name != "sqlite" else "2026-11-24 00:00:00.000000",
+        ),
+    }
+    with empty.begin() as tx:
+        for number in range(1500):
+            status = "closed" if number == 0 else "open"
+            tx.execute(
+                sa.text(f"INSERT INTO alerts ({columns}) VALUES ({values})"),
+                row | {"status": status, "fingerprint": f"{number}"},
+            )
+        first = tx.scalar(sa.text("SELECT min(id) FROM alerts"))
+        for kind, hour in (("raised", 0), ("closed", 2)):
+            at = now.replace(hour=hour) if empty.engine.name != "sqlite" else f"2026-11-24 {hour:02}:00:00.000000"
+            event = {"alert": first, "at": at, "kind": kind}
+            tx.execute(
+                sa.text(
+                    "INSERT INTO alert_events (alert_id, at, kind, actor, count, reason, data) VALUES (:alert, :at, :kind, 'a', 0, '', '{}')"
+                ),
+                event,
+            )
+    migrations.upgrade(empty)
+    with empty.begin() as tx:
+        found = search(tx, Filter(text="web-01 暴力"), limit=500)
+        assert len(found) == 500, "the newest of all that fit"
+        assert {(one.severity, one.hosts, one.muted_kind, one.announced_at, one.storm) for one in found} == {
+            (Level.HIGH, ("Web-01",), "", now, False)
+        }
+        closed = queries.get(tx, first)
+        assert (closed.closed_at, closed.count, dict(closed.fields)) == (now.replace(hour=2), 7, {})
+        assert [line.kind for line in queries.history(tx, first)] == ["raised", "closed"]
+        silences.add(
+            tx,
+            tenant="",
+            matching=["rule = ssh"],
+            starts_at=now,
+            ends_at=now.replace(hour=1),
+            reason="r",
+            author="a",
+            now=now,
+        )

@@ -55,6 +55,7 @@ def policy(tmp_path: Path) -> Policy:
         ({"level": Level.CRITICAL}, "service-desk", 1, "default"),
         ({"level": Level.MEDIUM}, "service-desk", 3, "default"),
         ({"level": Level.LOW}, "service-desk", 4, "default"),
+        ({"level": Level.LOW, "severity": Level.CRITICAL}, "service-desk", 1, "default"),
         ({"service": "application-operations"}, "application-operations", 2, "default"),
         ({"service": "not-in-the-catalogue"}, "service-desk", 2, "default"),
         ({"tenant": "water-1"}, "network-operations", 1, "water"),
