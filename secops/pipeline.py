@@ -156,7 +156,6 @@ def about(matches: Sequence[Match], events: Sequence[Event]) -> list[Match]:
         known = {name: event[name] for name in (*HOST_FIELDS, *ADDRESS_FIELDS) if event.get(name)}
         found.append(replace(match, about=known) if known else match)
     return found
->>>>>>> 57cdff6 (Alerts are weighed, may be muted with a reason, and storms of one rule become one alert)
 
 
 class Lag(NamedTuple):
