@@ -6,12 +6,14 @@ Nothing else in the service chooses an engine. A stage never imports another; wh
 from __future__ import annotations
 
 import secrets
+import threading
+import time
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ca.authority import Authority
 from ca.settings import Settings as CaSettings
@@ -28,6 +30,7 @@ from secops.alert.group import raise_for_buried
 from secops.alert.rule_files import load_inhibitions, load_weights
 from secops.db import Database
 from secops.errors import UserError
+from secops.match.load import rule_files
 from secops.match.stored import load_stored
 from secops.notify.backchannel import tell
 from secops.rulebook.folder import tenant_of
@@ -53,6 +56,9 @@ if TYPE_CHECKING:
     from secops.ticket.policy import Policy
     from secops.ticket.services import Catalogue
 
+RulesPrint: TypeAlias = "tuple[tuple[str, int, int], ...]"  # of every rule file: name, time of change, size
+
+RULES_SECONDS = 5.0
 SILENCE = timedelta(seconds=10)  # a role that reported nothing for so long is shown as down
 BOX_KEY_BYTES = 32
 
@@ -78,6 +84,9 @@ class Service:
     identity: EmbeddedProvider
     issuer: Issuer
     clock: Callable[[], datetime] = utcnow
+    _rules: tuple[RulesPrint, RuleSet] | None = None
+    _rules_looked: float = 0.0
+    _rules_lock: threading.Lock = field(default_factory=threading.Lock)
 
     @cached_property
     def log(self) -> Log:
@@ -108,10 +117,16 @@ class Service:
         """Open the search index for writing: the index role alone."""
         return SqliteIndex(self.index_dir, self.log, writable=True)
 
-    @cached_property
+    @property
     def rules(self) -> RuleSet:
-        """The rules as the folders hold them when first asked."""
-        return self.load_rules()
+        """The rules as the folders hold them; looked at anew when somebody asks after a few seconds."""
+        with self._rules_lock:
+            if self._rules is None or time.monotonic() - self._rules_looked > RULES_SECONDS:
+                self._rules_looked = time.monotonic()
+                seen = rules_print(self.settings)
+                if self._rules is None or seen != self._rules[0]:
+                    self._rules = seen, self.load_rules()
+            return self._rules[1]
 
     def load_rules(self) -> RuleSet:
         """The rules as the folders hold them now; see ``load_rules``."""
@@ -251,6 +266,18 @@ def rule_folders(settings: Settings) -> tuple[Path, ...]:
     own = content_dir() / "rules"
     folders = (own / "detection", own / "correlation", settings.state / "rules", *settings.detect.rules)
     return tuple(folder for folder in folders if folder.is_dir())
+
+
+def rules_print(settings: Settings) -> RulesPrint:
+    """What tells one state of the rule files from another without reading them."""
+    found = []
+    for path in rule_files(rule_folders(settings)):
+        try:
+            seen = path.stat()
+        except FileNotFoundError:  # gone between the walk and the look
+            continue
+        found.append((str(path), seen.st_mtime_ns, seen.st_size))
+    return tuple(found)
 
 
 def cache_dir(settings: Settings) -> Path:

@@ -1,19 +1,23 @@
-"""``secops rules``: check, test and list rules."""
+"""``secops rules``: check, test and list rules; import, decide about and replay them."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from secops.cli.context import NO, JsonOption, emit
+from secops.cli import rule_decide, rule_import, rule_replay, rule_shown
+from secops.cli.context import NO, ConfigOption, JsonOption, StateOption, emit, fail, open_from
 from secops.cli.lines import folders_of_rules
 from secops.cli.rule_examples import run_examples
+from secops.errors import UserError
 from secops.match.load import load_rules
-from secops.match.rule import Correlation, Rule
 
-app = typer.Typer(help="检测规则：检查、测试、列出 / detection rules: check, test, list", no_args_is_help=True)
+app = typer.Typer(
+    help="检测规则：检查、测试、列出、导入、停用、例外、回放 / detection rules: check, test, list, import, switch, except, replay",
+    no_args_is_help=True,
+)
 
 _Folders = Annotated[
     list[Path] | None, typer.Argument(help="规则目录，默认自带规则 / folders of rules; by default the product's own")
@@ -68,28 +72,44 @@ def run_tests(folders: _Folders = None, as_json: JsonOption = False) -> None:
 
 
 @app.command("list")
-def list_rules(folders: _Folders = None, as_json: JsonOption = False) -> None:
-    """列出规则 / List the rules."""
-    found = load_rules(_paths(folders))
-    rows = [_row(rule) for rule in found.rules]
+def list_rules(
+    folders: _Folders = None,
+    sort: Annotated[str, typer.Option(help="排序 / order: last, hits, cost, level, title, file")] = "file",
+    state: StateOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """列出规则；不指定目录时含统计 / List the rules; with figures unless folders are named."""
+    if folders:
+        found = load_rules(_paths(folders)).rules
+        rows = [rule_shown.rule_data(rule) for rule in found]
+        human = "\n".join(f"{row['id']}  {row['level']:<13}  {row['title_zh'] or row['title']}" for row in rows)
+        emit(rows, as_json, human)
+        return
+    if sort not in rule_shown.SORTS:
+        known = ", ".join(rule_shown.SORTS)
+        fail(UserError("rules.sort", f"排序 {sort!r} 未知；可选：{known}", f"no order {sort!r}; there are {known}"))
+    with open_from(state, config) as service:
+        from secops import rule_desk  # noqa: PLC0415 - offline commands must not load every engine
+
+        with service.database.read() as tx:
+            listed = rule_desk.listing(service, tx, service.clock())
+        refused = len(service.rules.refused)
+    listed.sort(key=rule_shown.SORTS[sort])
+    said = f"{len(listed)} 条运行，{refused} 条被拒绝 / {len(listed)} run, {refused} refused"
     emit(
-        rows, as_json, "\n".join(f"{row['id']}  {row['level']:<13}  {row['title_zh'] or row['title']}" for row in rows)
+        [rule_shown.listed_data(one) for one in listed],
+        as_json,
+        lambda: f"{rule_shown.listed_table(listed)}\n{said}",
     )
 
 
-def _row(rule: Rule) -> dict[str, Any]:
-    info = rule.info
-    return {
-        "id": info.id,
-        "title": info.title,
-        "title_zh": info.title_zh,
-        "level": info.level,
-        "kind": rule.body.type if isinstance(rule.body, Correlation) else "detection",
-        "alerts": info.alert,
-        "owner": info.owner,
-        "runbook": info.runbook,
-        "clauses": info.clauses,
-        "tags": info.tags,
-        "file": info.source,
-        "line": rule.line,
-    }
+app.command("show")(rule_decide.show)
+app.command("enable")(rule_decide.enable)
+app.command("disable")(rule_decide.disable)
+app.command("except")(rule_decide.except_)
+app.command("unexcept")(rule_decide.unexcept)
+app.command("exceptions")(rule_decide.list_exceptions)
+app.command("import")(rule_import.import_rules)
+app.command("imports")(rule_import.list_imports)
+app.command("replay")(rule_replay.replay)

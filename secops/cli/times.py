@@ -43,3 +43,16 @@ def read_span(text: str) -> timedelta:
             f"span {text[:20]!r} should be written 90m, 2h or 3d",
         )
     return timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+
+def read_when(text: str, now: datetime, *, ahead: bool = False) -> datetime:
+    """Read a moment, or a span that ends now, or ``ahead`` begins now.
+
+    Raises:
+        UserError: ``time.form``.
+    """
+    try:
+        span = read_span(text)
+    except UserError:
+        return read_moment(text)
+    return now + span if ahead else now - span

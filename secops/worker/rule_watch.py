@@ -14,17 +14,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from secops import wiring
-from secops.match.load import rule_files
 from secops.worker.prepared import Prepared, make_ready
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from secops.match.rule import Refusal, RuleSet
     from secops.settings import Settings
 
-Print = tuple[tuple[str, int, int], ...]
 SHOWN: Final = 20
 
 
@@ -49,13 +46,13 @@ class RuleWatch:
     broken: list[str] = field(default_factory=list)  # what is wrong with the folders as they are now
     lost: list[Refusal] = field(default_factory=list)  # rules that ran and are refused in the folders as they are now
     reload_seconds: float = 0.0  # how long the last change took to be in force
-    _print: Print = field(init=False)
+    _print: wiring.RulesPrint = field(init=False)
     _looked: float = 0.0
     _compiling: Compiling | None = None
 
     def __post_init__(self) -> None:
         """Read and compile what there is; nothing runs before that."""
-        self._print = fingerprint(wiring.rule_folders(self.settings))
+        self._print = wiring.rules_print(self.settings)
         self.running = make_ready(self.settings)
 
     def changed(self) -> Prepared | None:
@@ -65,7 +62,7 @@ class RuleWatch:
             return self._look_after(self._compiling, now)
         if now - self._looked >= self.settings.detect.reload_seconds:
             self._looked = now
-            seen = fingerprint(wiring.rule_folders(self.settings))
+            seen = wiring.rules_print(self.settings)
             if seen != self._print:
                 self._print = seen
                 self._compiling = Compiling(start_compiling(self.settings), now)
@@ -134,18 +131,6 @@ def lost(before: RuleSet, after: RuleSet) -> list[Refusal]:
         return []
     files = set(gone.values())
     return [each for each in after.refused if each.rule_id in gone or (not each.rule_id and each.file in files)]
-
-
-def fingerprint(folders: tuple[Path, ...]) -> Print:
-    """What tells one state of the rule files from another without reading them."""
-    found = []
-    for path in rule_files(folders):
-        try:
-            seen = path.stat()
-        except FileNotFoundError:  # gone between the walk and the look
-            continue
-        found.append((str(path), seen.st_mtime_ns, seen.st_size))
-    return tuple(found)
 
 
 def start_compiling(settings: Settings) -> subprocess.Popen[bytes]:

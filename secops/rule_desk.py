@@ -1,0 +1,281 @@
+"""What people do with rules, for every edge alike: look, switch, except, take a folder in, try one over the log.
+
+Rights are asked for at the edges; here stands what joins the rulebook with the matcher and with the organisations.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from secops import sources
+from secops.errors import UserError
+from secops.match.load import load_rules
+from secops.match.overrides import read_exception
+from secops.match.rule import RuleSet
+from secops.match.source import RuleError
+from secops.replay import rule_with_feeders
+from secops.rulebook import exceptions, folder, imports, stats, switches
+from secops.settings import ROOT_TENANT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
+
+    from sqlalchemy.orm import Session
+
+    from secops.match.rule import Refusal, Rule
+    from secops.rulebook.folder import Copied
+    from secops.rulebook.stats import RuleStat
+    from secops.wiring import Service
+
+MAX_DRAFT: Final = 1_000_000  # bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """A rule with what is known and decided of it."""
+
+    rule: Rule
+    stat: RuleStat
+    off_for: tuple[str, ...]  # tenants it is switched off for; "" among them: all
+    exceptions: int  # in force
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Imported:
+    """What came of taking a folder in."""
+
+    name: str
+    folder: Path
+    copied: Copied
+    rules: tuple[Rule, ...]
+    refused: tuple[Refusal, ...]
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """The numbers that are kept."""
+        return {
+            "files": self.copied.files,
+            "rules": len(self.rules),
+            "refused": len(self.refused),
+            "added": len(self.copied.added),
+            "changed": len(self.copied.changed),
+            "removed": len(self.copied.removed),
+            "skipped": self.copied.skipped_count,
+        }
+
+
+def find(service: Service, rule_id: str) -> Rule:
+    """Give a running rule.
+
+    Raises:
+        UserError: there is none of that id.
+    """
+    for rule in service.rules.rules:
+        if rule.id == rule_id:
+            return rule
+    raise UserError(
+        "rule.unknown",
+        f"没有运行中的规则 {rule_id[:128]!r}；secops rules list 可列出。",
+        f"No rule {rule_id[:128]!r} is running; secops rules list shows them.",
+    )
+
+
+def listing(service: Service, tx: Session, now: datetime, *, tenants: frozenset[str] | None = None) -> list[Listed]:
+    """Give every running rule; of figures and decisions only what somebody who sees ``tenants`` (None: all) may know."""
+    known = stats.all(tx)
+    off: dict[str, list[str]] = {}
+    for tenant, rule_id in sorted(switches.off(tx)):
+        if tenant == "" or tenants is None or tenant in tenants:
+            off.setdefault(rule_id, []).append(tenant)
+    excepted: dict[str, int] = {}
+    for each in exceptions.active(tx, now):
+        if each.tenant == "" or tenants is None or each.tenant in tenants:
+            excepted[each.rule_id] = excepted.get(each.rule_id, 0) + 1
+    return [
+        Listed(
+            rule=rule,
+            stat=stats.visible(known.get(rule.id) or stats.RuleStat(), tenants),
+            off_for=tuple(off.get(rule.id, ())),
+            exceptions=excepted.get(rule.id, 0),
+        )
+        for rule in service.rules.rules
+    ]
+
+
+def set_enabled(
+    service: Service, *, rule_id: str, tenant: str, enabled: bool, reason: str, actor: str, source_ip: str = ""
+) -> None:
+    """Switch a running rule for a tenant ("": for all).
+
+    Raises:
+        UserError: no such rule, no such organisation, no reason.
+    """
+    find(service, rule_id)
+    check_tenant(service, tenant)
+    with service.database.begin() as tx:
+        switches.set_enabled(
+            tx,
+            rule_id=rule_id,
+            tenant=tenant,
+            enabled=enabled,
+            reason=reason,
+            actor=actor,
+            now=service.clock(),
+            source_ip=source_ip,
+        )
+
+
+def add_exception(
+    service: Service,
+    *,
+    rule_id: str,
+    tenant: str,
+    condition: str,
+    reason: str,
+    actor: str,
+    expires_at: datetime | None,
+    source_ip: str = "",
+) -> int:
+    """Except events from a running rule; the condition is read first. Give the exception's number.
+
+    Raises:
+        UserError: no such rule or organisation, no reason, an expiry that has passed, or a condition that means nothing.
+    """
+    find(service, rule_id)
+    check_tenant(service, tenant)
+    check_condition(condition)
+    with service.database.begin() as tx:
+        return exceptions.add(
+            tx,
+            rule_id=rule_id,
+            tenant=tenant,
+            condition=condition,
+            reason=reason,
+            actor=actor,
+            now=service.clock(),
+            expires_at=expires_at,
+            source_ip=source_ip,
+        )
+
+
+def check_condition(condition: str) -> None:
+    """Refuse what the matcher could not read.
+
+    Raises:
+        UserError: says line and reason.
+    """
+    try:
+        read_exception(condition)
+    except RuleError as error:
+        raise UserError(
+            "exception.condition",
+            f"例外条件第 {error.line} 行：{error.zh}",
+            f"Line {error.line} of the condition: {error}",
+        ) from error
+
+
+def check_tenant(service: Service, tenant: str) -> None:
+    """Refuse a tenant that nobody has heard of; "" stands for all.
+
+    Raises:
+        UserError: no organisation bears that id, and no source's events do.
+    """
+    if tenant in {"", ROOT_TENANT} or service.identity.organization(tenant) is not None:
+        return
+    configured = {str(each.get("tenant", "")) for each in service.settings.ingest.collectors.values()}
+    with service.database.read() as tx:
+        named = configured | {row.tenant for row in sources.tokens(tx)}
+    if tenant not in named:
+        raise UserError(
+            "tenant.unknown",
+            f"没有单位 {tenant[:40]!r}；“人员”页列出全部单位，secops source list 列出日志来源的单位。",
+            f"There is no organisation {tenant[:40]!r}; the People page lists them, secops source list those of sources.",
+        )
+
+
+def take_in(
+    service: Service,
+    source: Path,
+    *,
+    name: str,
+    tenant: str,
+    actor: str,
+    progress: Callable[[int, int], None] = lambda _done, _of: None,
+) -> Imported:
+    """Copy a folder of rules into the state folder, or bring an earlier copy in step; say what runs and what does not.
+
+    Raises:
+        UserError: no folder, no rule in it, too much of it, a wrong name, or no such organisation; nothing was changed.
+        OSError: the disk is full; call again when it is not.
+    """
+    check_tenant(service, tenant)
+    name = folder.check_name(name or folder.name_for(source))
+    target = service.imported_dir / name
+    copied = folder.copy(source, target, tenant=tenant, progress=progress)
+    found = service.load_rules()
+    inside = f"{target}/"
+    imported = Imported(
+        name=name,
+        folder=target,
+        copied=copied,
+        rules=tuple(rule for rule in found.rules if rule.info.source.startswith(inside)),
+        refused=tuple(each for each in found.refused if each.file.startswith(inside)),
+    )
+    with service.database.begin() as tx:
+        imports.record(
+            tx,
+            name=name,
+            tenant=tenant,
+            source=str(source.resolve()),
+            counts=imported.counts,
+            actor=actor,
+            now=service.clock(),
+        )
+    return imported
+
+
+def rules_of_file(service: Service, path: Path) -> tuple[RuleSet, frozenset[str]]:
+    """Give the rules of one file with those of the service that they refer to, and the ids of the file's own.
+
+    Raises:
+        UserError: the file cannot be read as rules; says line and reason.
+    """
+    placeholders = service.settings.detect.placeholders
+    alone = load_rules([path], placeholders=placeholders)
+    found = alone
+    if any(not rule.info.alert for rule in alone.rules) or alone.refused:  # perhaps they refer to the service's own
+        found = load_rules([path, *service.rule_folders()], placeholders=placeholders)
+    own = [rule.id for rule in found.rules if rule.info.source == str(path)]
+    refused = [each for each in found.refused if each.file == str(path)]
+    if refused or not own:
+        raise _refused(refused)
+    needed: dict[str, Rule] = {}
+    for rule_id in own:
+        needed |= {rule.id: rule for rule in rule_with_feeders(found, rule_id).rules}
+    return RuleSet(tuple(needed.values())), frozenset(own)
+
+
+def rules_of_text(service: Service, text: str) -> tuple[RuleSet, frozenset[str]]:
+    """The same for a text, as somebody types it.
+
+    Raises:
+        UserError: the text cannot be read as rules; says line and reason.
+    """
+    data = text.encode("utf-8", "replace")
+    if len(data) > MAX_DRAFT:
+        raise UserError("draft.text", f"规则正文超过 {MAX_DRAFT} 字节。", f"The text has more than {MAX_DRAFT} bytes.")
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "draft.yml"
+        path.write_bytes(data)
+        return rules_of_file(service, path)
+
+
+def _refused(refused: Sequence[Refusal]) -> UserError:
+    if not refused:
+        return UserError("rule.none", "没有规则。", "There is no rule in it.")
+    first = refused[0]
+    return UserError("rule.refused", f"第 {first.line} 行：{first.zh}", f"Line {first.line}: {first.en}")
