@@ -142,7 +142,6 @@ class DetectRole:
         """What the overview shows of this role."""
         lag = pipeline.lag(self.service.log, self.offsets, self.service.clock())
         self.counted.lag.set(lag.events)
-        self.own.lag_seconds.set(lag.seconds)
         unused = self._count()
         rules = self.watch.running.rules
         return {

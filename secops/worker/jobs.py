@@ -10,10 +10,11 @@ from prometheus_client import CollectorRegistry
 
 from secops import outbox, status
 from secops.worker import metrics
+from secops.worker.lag_watch import LagWatch
 from secops.worker.loop import Reporter, Stop
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
     from secops.wiring import Service
 
@@ -29,6 +30,7 @@ class JobsRole:
         self.stop = stop
         self.counted = metrics.jobs(CollectorRegistry())
         self.errors: dict[str, str] = {}
+        self.lag = LagWatch(service, self.counted.detect_lag)
 
     def drain(self, kinds: Collection[type]) -> None:
         """Handle messages of ``kinds`` until asked to end."""
@@ -52,11 +54,15 @@ class JobsRole:
             ("sessions", lambda: self.service.identity.sweep(now)),
             ("oidc-keys", lambda: self.service.issuer.ensure_keys(now)),
         ):
-            try:
-                chore()
-                self.errors.pop(name, None)
-            except Exception as error:  # noqa: BLE001 - the loop guard: shown on the overview, tried again in a minute
-                self.errors[name] = f"{type(error).__name__}: {error}"[:500]
+            self.guarded(name, chore)
+
+    def guarded(self, name: str, chore: Callable[[], object]) -> None:
+        """Do a chore; its error is shown on the overview, and it is tried again next time."""
+        try:
+            chore()
+            self.errors.pop(name, None)
+        except Exception as error:  # noqa: BLE001 - the loop guard
+            self.errors[name] = f"{type(error).__name__}: {error}"[:500]
 
     def detail(self) -> dict[str, Any]:
         """What the overview shows of this role."""
@@ -77,6 +83,7 @@ class JobsRole:
             if time.monotonic() >= due:
                 self.housekeeping()
                 due = time.monotonic() + HOUSEKEEPING_SECONDS
+            self.guarded("lag", self.lag.look)
             reporter.tick()
             self.stop.rest(0.5)
             if not all(worker.is_alive() for worker in workers):

@@ -45,7 +45,6 @@ class DetectMetrics:
     matches: Counter
     rules: Gauge
     refused: Gauge
-    lag_seconds: Gauge
     unused: Counter  # by reason: late, undated, dropped, evicted, excepted, switched_off
     restarts: Counter
     reload_seconds: Gauge
@@ -57,6 +56,7 @@ class JobsMetrics:
 
     outbox: Counter
     disk_free: Gauge
+    detect_lag: Gauge  # seen from outside the detect role, which may hang
 
 
 def ingest(registry: CollectorRegistry) -> IngestMetrics:
@@ -110,12 +110,6 @@ def detect(registry: CollectorRegistry) -> DetectMetrics:
         matches=Counter("secops_detect_matches_total", "Rule hits", registry=registry),
         rules=Gauge("secops_detect_rules", "Rules running", registry=registry, multiprocess_mode="livemax"),
         refused=Gauge("secops_detect_rules_refused", "Rules refused", registry=registry, multiprocess_mode="livemax"),
-        lag_seconds=Gauge(
-            "secops_detect_lag_seconds",
-            "Since the oldest unmatched event was received",
-            registry=registry,
-            multiprocess_mode="livemax",
-        ),
         unused=Counter("secops_detect_unused_total", "Hits and state not used", ["reason"], registry=registry),
         restarts=Counter("secops_detect_matcher_restarts_total", "Matcher processes started again", registry=registry),
         reload_seconds=Gauge(
@@ -131,6 +125,12 @@ def jobs(registry: CollectorRegistry) -> JobsMetrics:
     """Make the jobs role's metrics."""
     return JobsMetrics(
         outbox=Counter("secops_outbox_handled_total", "Outbox messages tried", registry=registry),
+        detect_lag=Gauge(
+            "secops_detect_lag_seconds",
+            "Since the oldest unmatched event was received",
+            registry=registry,
+            multiprocess_mode="livemax",
+        ),
         disk_free=Gauge(
             "secops_disk_free_bytes", "Free bytes where the state lies", registry=registry, multiprocess_mode="livemin"
         ),
