@@ -177,9 +177,9 @@ _ACTIONS: Final[dict[str, str]] = {
     ),
     **dict.fromkeys(("CMD/SUPERLOGIN", "LINE/AUTHORITY_CHANGE"), "device_privilege_changed"),
     **dict.fromkeys(("AAA/LOCALACCOUNT_LOCK", "AAA/REMOTEACCOUNT_LOCK"), "device_user_locked"),
-    **dict.fromkeys(("AAA/LOCALACCOUNT_DELETE",), "device_user_removed"),
+    "AAA/LOCALACCOUNT_DELETE": "device_user_removed",
     **dict.fromkeys(("AAA/LOCALACCOUNT_MODIFY", "AAA/LOCALACCOUNT_UNLOCK"), "device_user_changed"),
-    **dict.fromkeys(("AAA/LOCALACCOUNT_PASSWORD_MODIFY"), "device_password_changed"),
+    "AAA/LOCALACCOUNT_PASSWORD_MODIFY": "device_password_changed",
     "SHELL/CHANGE_PASSWORD_FAIL": "device_password_change_failed",
     **dict.fromkeys(
         ("SHELL/CMDRECORD", "CLI/CMDRECORD", "SHELL/DISPLAY_CMDRECORD", "SHELL/CMDCONFIRM_NOPROMPT"), "device_command"
@@ -214,7 +214,7 @@ _ACTIONS: Final[dict[str, str]] = {
     **dict.fromkeys(("DHCP/hwDhcpPktRateAlarm", "DHCP/PKT_DISCARD", "DHCP/hwDhcpSnpChaddrAlarm"), "dhcp_snooping"),
     **dict.fromkeys(("L2IFPPI/PORTSECRCVILLEGALMAC", "L2IFPPI/PORTSECRCVINSECUREMAC_ALARM"), "port_security"),
     **dict.fromkeys(("DEFD/CPCAR_DROP_MPU", "DEFD/CPCAR_DROP_LPU", "SECE/USER_ATTACK", "SECE/PORT_ATTACK"), "device_attack"),
-    **dict.fromkeys(("SECE/STORMCTRL"), "storm_control"),
+    "SECE/STORMCTRL": "storm_control",
     **dict.fromkeys(("VOSCPU/CPU_USAGE_HIGH", "ENTITYTRAP/ENTITYCPUALARM"), "cpu_high"),
     **dict.fromkeys(("VOSMEM/MEM_USAGE_HIGH", "ENTITYTRAP/ENTITYMEMORYALARM"), "memory_high"),
     **dict.fromkeys(("ENTITYTRAP/ENTITYBRDTEMPALARM", "ALML/TEMP_UPPER"), "temperature_high"),

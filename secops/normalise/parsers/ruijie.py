@@ -183,7 +183,7 @@ _READERS: Final[dict[str, Callable[[Event, str], None]]] = {
 # MODULE/MNEMONIC -> action (secops.normalise.devices.MEANINGS).
 _ACTIONS: Final[dict[str, str]] = {
     **dict.fromkeys(("LOGIN/LOGIN_SUCCESS", "SEC_LOGIN/LOGIN_SUCCESS"), "device_login"),
-    **dict.fromkeys(("SEC_LOGIN/LOGIN_FAILED",), "device_login_failed"),
+    "SEC_LOGIN/LOGIN_FAILED": "device_login_failed",
     **dict.fromkeys(("SYS/LOGOUT", "LOGIN/LOGOUT"), "device_logout"),
     "SEC_LOGIN/QUIET_MODE_ON": "device_source_locked",
     **dict.fromkeys(("SYS/CONFIG_I", "SYS/CONFIG", "VSHD/VSHD_SYSLOG_CONFIG_I"), "device_config_changed"),
@@ -194,7 +194,7 @@ _ACTIONS: Final[dict[str, str]] = {
     "SYS/CPURISINGTHRESHOLD": "cpu_high",
     "SYS/MALLOCFAIL": "memory_high",
     **dict.fromkeys(("LINK/UPDOWN", "LINEPROTO/UPDOWN", "LINK/CHANGED", "ETHPORT/IF_DOWN_LINK_FAILURE"), "interface_down"),
-    **dict.fromkeys(("BGP/ADJCHANGE",), "bgp_neighbor_down"),
+    "BGP/ADJCHANGE": "bgp_neighbor_down",
     **dict.fromkeys(("OSPF/ADJCHG", "OSPF/NBRCHG"), "ospf_neighbor_down"),
     **dict.fromkeys(("TCP/BADAUTH", "BGP/BADAUTH"), "bgp_auth_failed"),
     **dict.fromkeys(("SNMP/AUTHFAIL", "SNMP/AUTHFAILURE"), "snmp_auth_failed"),
@@ -204,7 +204,7 @@ _ACTIONS: Final[dict[str, str]] = {
     **dict.fromkeys(("IP/DUPADDR", "ARP/DUPADDR", "IP/DUPADDR1"), "arp_conflict"),
     **dict.fromkeys(("SW_DAI/DHCP_SNOOPING_DENY", "SW_DAI/INVALID_ARP"), "arp_attack"),
     **dict.fromkeys(("DHCP_SNOOPING/DHCP_SNOOPING_UNTRUSTED_PORT", "DHCP_SNOOPING/DHCP_SNOOPING_MATCH_MAC_FAIL"), "dhcp_snooping"),
-    **dict.fromkeys(("PORT_SECURITY/PSECURE_VIOLATION",), "port_security"),
+    "PORT_SECURITY/PSECURE_VIOLATION": "port_security",
     **dict.fromkeys(("STORM_CONTROL/FILTERED", "STORM_CONTROL/SHUTDOWN"), "storm_control"),
     **dict.fromkeys(("AAA/SERVER_DEAD", "RADIUS/RADIUS_DEAD", "RADIUS/SERVER_DEAD", "TACACS/SERVER_DEAD"), "aaa_server_down"),
     **dict.fromkeys(("AAA/SERVER_ALIVE", "RADIUS/RADIUS_ALIVE", "RADIUS/SERVER_ALIVE"), "aaa_server_up"),
