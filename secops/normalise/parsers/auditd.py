@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from posixpath import normpath
 from socket import AF_INET, AF_INET6, inet_ntop
 from typing import TYPE_CHECKING, Final
 
@@ -214,6 +215,8 @@ def _complete(group: list[Event]) -> None:
             event["event.outcome"] = call["event.outcome"]
         if directory:
             event["process.working_directory"] = directory
+            if event.get("file.path", "/")[:1] != "/":
+                event["file.path"] = normpath(f"{directory}/{event['file.path']}")
 
 
 def _first(group: list[Event], field: str, kind: str = "") -> str:
