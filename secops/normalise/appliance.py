@@ -85,7 +85,7 @@ _OPERATIONS: Final = (
         "升级|成功|更新|update*|upgrade*|success*",
     ),
     ("license_expire", "授权|许可|license*", "过期|到期|失效|expire*"),
-    ("session_limit", "会话|连接数|session*|connection*", "已满|满|超限|超过|上限|full|exceed*|limit*|reach*|exhaust*"),
+    ("session_limit", "会话|连接数|session*|connection*", "已满|满|超限|超过|上限|full|exceed*|reach*|exhaust*"),
     (
         "ha_switch",
         "双机|主备|热备|ha|vrrp|hsrp",
@@ -98,14 +98,15 @@ _OPERATIONS: Final = (
     ("password_change", "密码|口令|password|pwd|passwd", "修改|重置|变更|modif*|change*|reset*|set"),
     (
         "account_add",
-        "管理员|用户|账号|帐号|account|admin|administrator|manager|user",
+        "管理员|用户|账号|帐号|account|admin*|manager|user",
         "新增|添加|新建|增加|创建|add|added|create*|new",
     ),
-    ("account_delete", "管理员|用户|账号|帐号|account|admin|administrator|manager|user", "删除|delete*|remove*"),
+    ("account_delete", "管理员|用户|账号|帐号|account|admin*|manager|user", "删除|delete*|remove*"),
     ("time_change", "系统时间|时钟|ntp|clock|system time", "修改|设置|变更|modif*|change*|set"),
     ("reboot", "设备|系统|system|device|reboot*", "重启|关机|reboot*|restart*|shutdown"),
 )
 _FAILURES: Final = "失败|错误|不正确|不存在|拒绝|无效|超时|fail*|error*|denied|incorrect|invalid|wrong|reject*"
+_DONE: Final = ("成功", "success", "successfully", "successful", "succeeded")
 _LOCKS: Final = "锁定|冻结|封锁|locked|lockout|lock out"
 
 
@@ -187,7 +188,9 @@ def operation(value: str) -> str:
 
 
 def failed(value: str) -> bool:
-    """Whether the text says that something did not succeed."""
+    """Whether the text says that something did not succeed; its last word counts most: names may say anything."""
+    if value.rstrip(" .。").lower().endswith(_DONE):
+        return False
     return _FAILURE_WORDS.occur(_spoken(value))
 
 

@@ -151,6 +151,8 @@ def _attack(event: Event, written: dict[str, str], kind: str) -> None:
     where = appliance.threat(kind)
     if where == "botnet" and slug not in {"mining", "dga", "dns_tunnel", "ransomware"}:
         slug = _botnet(written) or where
+    if where == "virus" and slug != "ransomware":
+        slug = where
     decision = appliance.verdict(_of(written, _ACTION))
     appliance.attack(event, decision, slug or where, appliance.level(_of(written, _LEVEL)))
     if "waf" in kind or "web应用" in kind or "web application" in kind:

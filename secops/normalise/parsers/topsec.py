@@ -133,7 +133,7 @@ def _management(event: Event, pairs: dict[str, str]) -> None:
 
 
 def _vpn(event: Event, pairs: dict[str, str]) -> None:
-    said = " ".join(pairs.get(name, "") for name in ("op", "pid", "vip", "msg", "result")).lower()
+    said = " ".join(pairs.get(name, "") for name in ("op", "session", "vip", "msg", "result")).lower()
     if appliance.locked(said):
         appliance.login(event, "vpn_login", said)
     elif "logout" in said or "disconnect" in said or "下线" in said:
