@@ -11,14 +11,14 @@ An event without one of the group-by fields belongs to the group whose value is 
 from __future__ import annotations
 
 from collections import OrderedDict
-from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from secops.match.keys import digest, group_value
 from secops.match.rule import Correlation, CorrelationType, Rule
-from secops.match.stateful import Firing
-from secops.match.text import text_of
+from secops.match.stateful import Firing, Untimed
+from secops.match.text import measured, text_of
 from secops.match.windows import MICROSECONDS, NEVER, Entry, Window, window_of
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 MAX_KEYS: Final = 200_000  # group keys of one rule
 MAX_HELD: Final = 2_000_000  # hits of one rule, all keys together
-MAX_VALUE: Final = 256  # characters of a group value that tell keys apart; longer ones are hashed
 
 _TEMPORAL: Final = frozenset({CorrelationType.TEMPORAL, CorrelationType.TEMPORAL_ORDERED})
 
@@ -44,7 +43,7 @@ class Group:
         self.seen = seen
 
 
-class Correlator:
+class Correlator(Untimed):
     """One correlation rule over all its keys."""
 
     def __init__(self, rule: Rule, *, lateness: int, max_keys: int = MAX_KEYS) -> None:
@@ -72,7 +71,7 @@ class Correlator:
         if value is None:
             return None
         fields = hit.fields
-        key = (hit.tenant, *[_group_value(fields.get(name)) for name in self._fields[hit.rule_id]])
+        key = (hit.tenant, *[group_value(fields.get(name)) for name in self._fields[hit.rule_id]])
         group = self._group(key, hit.seen)
         window = group.window
         group.seen = max(group.seen, hit.seen)
@@ -110,13 +109,8 @@ class Correlator:
             return 0
         if self.body.type in _TEMPORAL:
             return self._positions[hit.rule_id]
-        text = text_of(hit.fields.get(self.body.field))
-        if self.body.type is CorrelationType.VALUE_COUNT or text is None:
-            return text
-        try:
-            return float(text[:64])
-        except ValueError:
-            return None
+        value = hit.fields.get(self.body.field)
+        return text_of(value) if self.body.type is CorrelationType.VALUE_COUNT else measured(value)
 
     def _group(self, key: tuple[str, ...], seen: int) -> Group:
         """The state of a key, newly made when there is none, or when it is so old that ``expire`` would remove it.
@@ -141,10 +135,6 @@ class Correlator:
         self.held -= len(group.window)
         self._changed[key] = None
 
-    def tick(self, now: int) -> tuple[Firing, ...]:  # noqa: ARG002 - see Stateful
-        """Nothing: a correlation becomes true by a hit."""
-        return ()
-
     def expire(self, now: int) -> None:
         """Forget the keys that have not been seen for longer than any of their hits can matter."""
         while self._groups:
@@ -159,7 +149,7 @@ class Correlator:
         entries: dict[str, bytes | None] = {}
         for key in changed:
             group = self._groups.get(key)
-            entries[f"{self.rule.id}:{_digest(key)}"] = None if group is None else _dump(key, group)
+            entries[f"{self.rule.id}:{digest(key)}"] = None if group is None else _dump(key, group)
         return entries
 
     def restore(self, data: bytes) -> None:
@@ -180,21 +170,6 @@ class Correlator:
     def order(self) -> None:
         """After restoring: keys by when they were last seen."""
         self._groups = OrderedDict(sorted(self._groups.items(), key=lambda item: item[1].seen))
-
-
-def _group_value(value: object) -> str:
-    text = text_of(value)
-    if text is None:
-        text = "" if value is None else orjson.dumps(value, default=str).decode()
-    return (
-        text
-        if len(text) <= MAX_VALUE
-        else f"{text[:MAX_VALUE]}…{blake2b(text.encode('utf-8', 'replace'), digest_size=8).hexdigest()}"
-    )
-
-
-def _digest(key: tuple[str, ...]) -> str:
-    return blake2b(orjson.dumps(key), digest_size=16).hexdigest()
 
 
 def _dump(key: tuple[str, ...], group: Group) -> bytes:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 MAX_RULES = 1000
 MAX_TIMESPAN = timedelta(days=31)
 
-_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _DURATION: Final = re.compile(r"(\d{1,9})([smhdw])", re.ASCII)
 _OPERATORS: Final = frozenset({"lt", "lte", "gt", "gte", "eq", "neq"})
 _KEYS: Final = frozenset({"type", "rules", "group-by", "timespan", "condition", "aliases", "generate"})
@@ -47,21 +47,21 @@ def read_correlation(block: Block) -> Correlation:
     )
 
 
-def read_duration(value: object, line: int) -> timedelta:
+def read_duration(value: object, line: int, most: timedelta = MAX_TIMESPAN) -> timedelta:
     """A time span such as ``90s``, ``5m``, ``1h``, ``2d``, ``1w``.
 
     Raises:
-        RuleError: it is not one, is zero, or exceeds 31 days.
+        RuleError: it is not one, is zero, or exceeds ``most``.
     """
     found = _DURATION.fullmatch(str(value))
-    span = timedelta(**{_UNITS[found[2]]: int(found[1])}) if found else timedelta()
-    if not timedelta() < span <= MAX_TIMESPAN:
+    seconds = int(found[1]) * _SECONDS[found[2]] if found else 0
+    if not 0 < seconds <= most.total_seconds():
         raise RuleError(
             line,
-            f"时间跨度 {value!r} 无效：写作 30s、5m、1h、2d 或 1w，不超过 31 天",
-            f"time span {value!r}: write 30s, 5m, 1h, 2d or 1w, at most 31 days",
+            f"时间跨度 {value!r} 无效：写作 30s、5m、1h、2d 或 1w，不超过 {most.days} 天",
+            f"time span {value!r}: write 30s, 5m, 1h, 2d or 1w, at most {most.days} days",
         )
-    return span
+    return timedelta(seconds=seconds)
 
 
 def read_texts(value: object, line: int) -> tuple[str, ...]:

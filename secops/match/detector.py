@@ -8,11 +8,13 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from secops.match.correlate import Correlator
+from secops.match.keys import plain_group
+from secops.match.kind import made
 from secops.match.overrides import Overrides, Tallies
 from secops.match.rule import Detection, Watch
 from secops.match.stateful import Occurrence
 from secops.match.tenants import Engines
-from secops.match.text import scalars, text_of
+from secops.match.text import EPOCH
 from secops.records import EVENT_ID, INGESTED, TENANT, TIMESTAMP, Match
 
 if TYPE_CHECKING:
@@ -27,8 +29,6 @@ if TYPE_CHECKING:
 
 LATENESS: Final = timedelta(minutes=5)  # how far behind its key's newest event an event may come and still count
 MAX_EVENT_IDS: Final = 100
-DEFAULT_GROUP: Final = ("host.name",)
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _STANDS, _EXCEPTED, _OFF = range(3)
 
@@ -59,7 +59,7 @@ class Detector:
         self._infos = ruleset.infos()
         late = lateness // _MICROSECOND
         self._correlators = {rule.id: Correlator(rule, lateness=late) for rule in ruleset.correlations}
-        self._watchers: dict[str, Stateful] = {}
+        self._watchers = {rule.id: made(rule, late) for rule in ruleset.watches}
         self._stateful: dict[str, Stateful] = {**self._correlators, **self._watchers}
         self.correlates = bool(self._stateful)
         self._listeners: dict[str, list[Stateful]] = defaultdict(list)
@@ -68,6 +68,7 @@ class Detector:
                 self._listeners[rule_id].append(correlator)
         self._changes: dict[str, bytes | None] = {}
         self._tallies = Tallies()
+        self._resuming = bool(state) and bool(self._watchers)
         self._reached: dict[str, int] = {}  # partition -> ingestion time of its last event since the last tick
         self._restore(state or {})
 
@@ -93,6 +94,8 @@ class Detector:
 
         ``hits`` are those of the batch when they were found already (``engine.found`` makes them of pairs).
         """
+        if self._resuming:
+            self._recall(events)
         matches = list(self._matches(self.engine.find(events) if hits is None else hits, events))
         if events:
             self._passed(events[-1])
@@ -109,12 +112,15 @@ class Detector:
         the last tick may hold more, so time has passed only to its last event's ingestion; one that had none was read
         to its end. So detection that lags behind does not take its own delay for silence.
         """
-        time = min([(now - _EPOCH) // _MICROSECOND, *self._reached.values()])
+        clock = (now - EPOCH) // _MICROSECOND
+        time = min([clock, *self._reached.values()])
+        behind = time < clock
         self._reached.clear()
+        self._resuming &= behind
         return [
             match
             for watcher in self._watchers.values()
-            for firing in watcher.tick(time)
+            for firing in watcher.tick(time, behind=behind)
             for match in self._fired(watcher, firing, _moment(firing), None)
         ]
 
@@ -170,6 +176,13 @@ class Detector:
         if info.alert:
             yield _fired(info, firing, occurrence, {} if hit is None else self.engine.explain(hit))
         yield from self._correlate(occurrence._replace(rule_id=info.id, fields=view), hit)
+
+    def _recall(self, events: Sequence[Event]) -> None:
+        """Tell the watchers, which did not run for a while, when anything was ingested meanwhile."""
+        minutes = {str(event.get(INGESTED))[:16] for event in events}
+        times = sorted(time for minute in minutes if (time := microseconds(minute)) is not None)
+        for watcher in self._watchers.values():
+            watcher.heard(times)
 
     def _passed(self, event: Event) -> None:
         """The batch that ends with this event is done."""
@@ -229,7 +242,7 @@ def microseconds(value: object) -> int | None:
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    return (moment - _EPOCH) // _MICROSECOND
+    return (moment - EPOCH) // _MICROSECOND
 
 
 def _match(info: RuleInfo, hit: Found, fields: Mapping[str, Any], time: int) -> Match:
@@ -237,10 +250,10 @@ def _match(info: RuleInfo, hit: Found, fields: Mapping[str, Any], time: int) -> 
     return Match(
         tenant=str(view.get(TENANT, "")),
         rule_id=info.id,
-        at=_EPOCH + timedelta(microseconds=time),
+        at=EPOCH + timedelta(microseconds=time),
         event_ids=(str(view.get(EVENT_ID, "")),),
         fields=fields,
-        group=tuple((name, _shown(view.get(name))) for name in info.group_by or DEFAULT_GROUP),
+        group=plain_group(info, view),
     )
 
 
@@ -248,7 +261,7 @@ def _fired(info: RuleInfo, firing: Firing, occurrence: Occurrence, fields: Mappi
     return Match(
         tenant=occurrence.tenant,
         rule_id=info.id,
-        at=_EPOCH + timedelta(microseconds=occurrence.time),
+        at=EPOCH + timedelta(microseconds=occurrence.time),
         event_ids=firing.event_ids[-MAX_EVENT_IDS:],
         fields={**fields, **firing.fields, **dict(firing.group)},
         group=firing.group,
@@ -260,7 +273,3 @@ def _moment(firing: Firing) -> Occurrence:
     """What stands for the event of a firing that no event brought about."""
     last = firing.event_ids[-1] if firing.event_ids else ""
     return Occurrence("", firing.tenant, firing.time, firing.time, last, firing.fields)
-
-
-def _shown(value: object) -> str:
-    return ", ".join(text for each in scalars(value) if (text := text_of(each)) is not None)[:256]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from secops.match.conditions import all_of
 from secops.match.correlations import read_texts
-from secops.match.rule import Detection, LogSource, Refusal, Rule
+from secops.match.rule import Correlation, LogSource, Refusal, Rule
 from secops.match.selections import read_detection
 from secops.match.source import Block, RuleError
 
@@ -35,9 +35,9 @@ class Filter:
 
     def means(self, rule: Rule) -> bool:
         """Whether the filter is about this rule."""
-        if not isinstance(rule.body, Detection) or (self.rules and not {rule.id, rule.name}.intersection(self.rules)):
+        if isinstance(rule.body, Correlation) or (self.rules and not {rule.id, rule.name}.intersection(self.rules)):
             return False
-        ours, theirs = self.logsource, rule.body.logsource
+        ours, theirs = self.logsource, rule.body.detection.logsource
         pairs = ((ours.product, theirs.product), (ours.category, theirs.category), (ours.service, theirs.service))
         return all(not wanted or wanted == found for wanted, found in pairs)
 
@@ -74,15 +74,19 @@ def apply_filters(rules: Iterable[Rule], filters: Sequence[Filter]) -> tuple[lis
     used: set[str] = set()
     filtered: list[Rule] = []
     for rule in rules:
-        body = rule.body
         mine = [each for each in filters if each.means(rule)]
-        if mine and isinstance(body, Detection):
-            used.update(each.id for each in mine)
-            expression = all_of([body.expression, *(each.expression for each in mine)])
-            filtered.append(replace(rule, body=replace(body, expression=expression)))
-        else:
-            filtered.append(rule)
+        used.update(each.id for each in mine)
+        filtered.append(_narrowed(rule, [each.expression for each in mine]))
     return filtered, [_idle(each) for each in filters if each.id not in used]
+
+
+def _narrowed(rule: Rule, conditions: Sequence[Expression]) -> Rule:
+    """The rule, with further conditions on its events."""
+    body = rule.body
+    if not conditions or isinstance(body, Correlation):
+        return rule
+    own = () if body.expression is None else (body.expression,)
+    return replace(rule, body=replace(body, expression=all_of([*own, *conditions])))
 
 
 def _idle(each: Filter) -> Refusal:

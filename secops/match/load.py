@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from uuid import NAMESPACE_URL, uuid5
 
 from secops.match.correlations import read_correlation, read_duration, read_texts
 from secops.match.filters import Filter, apply_filters, read_filter
+from secops.match.kind import Place, read_watch
 from secops.match.resolve import resolve
 from secops.match.rule import Detection, Examples, LogSource, Refusal, Rule, RuleSet
 from secops.match.selections import read_detection
@@ -21,9 +23,8 @@ from secops.records import Level, RuleInfo
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
-    from secops.match.rule import Correlation
+    from secops.match.rule import Correlation, Expression, Watch
 
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}")
 _CLAUSE: Final = re.compile(r"\d+(\.\d+){2,4}(-[a-z])?")
@@ -34,6 +35,7 @@ class _Reading:
     """What has been read so far."""
 
     placeholders: Mapping[str, tuple[str, ...]]
+    roots: tuple[Path, ...] = ()  # the folders that are read
     rules: dict[str, Rule] = field(default_factory=dict)
     filters: dict[str, Filter] = field(default_factory=dict)
     refused: list[Refusal] = field(default_factory=list)
@@ -48,7 +50,7 @@ def load_rules(paths: Sequence[Path], *, placeholders: Mapping[str, tuple[str, .
 
     ``placeholders`` gives the values of ``%name%`` for the modifier ``expand``.
     """
-    reading = _Reading(placeholders or {})
+    reading = _Reading(placeholders or {}, tuple(path if path.is_dir() else path.parent for path in paths))
     for file in rule_files(paths):
         reading.files += 1
         _read_file(file, reading)
@@ -89,7 +91,7 @@ def _read_document(file: str, line: int, document: object, reading: _Reading) ->
         if isinstance(document, Block) and "filter" in document:
             _keep(reading, _filter(document, file, line, reading.placeholders))
         else:
-            _keep(reading, read_rule(document, file, line, reading.placeholders))
+            _keep(reading, read_rule(document, file, line, reading.placeholders, reading.roots))
     except RuleError as error:
         reading.refuse(file, rule_id, error)
 
@@ -111,8 +113,14 @@ def _filter(document: Block, file: str, line: int, placeholders: Mapping[str, tu
     return read_filter(document["filter"], _logsource(document), place, placeholders)
 
 
-def read_rule(document: object, file: str, line: int, placeholders: Mapping[str, tuple[str, ...]]) -> Rule:
-    """One YAML document as a rule.
+def read_rule(
+    document: object,
+    file: str,
+    line: int,
+    placeholders: Mapping[str, tuple[str, ...]],
+    roots: tuple[Path, ...] = (),
+) -> Rule:
+    """One YAML document as a rule; ``roots`` are the folders in which lists of indicators may lie.
 
     Raises:
         RuleError: it is not a rule that can run as it is meant.
@@ -125,22 +133,44 @@ def read_rule(document: object, file: str, line: int, placeholders: Mapping[str,
             "action 已废弃：请写成完整的规则",
             "action is not part of Sigma any more: write whole rules",
         )
-    if ("detection" in document) == ("correlation" in document):
-        raise RuleError(line, "应有 detection 或 correlation 之一", "one of detection and correlation is expected")
+    if not _is_one_of_three(document):
+        raise RuleError(
+            line,
+            "应有 detection、correlation 或 watch 之一（watch 可另有 detection）",
+            "one of detection, correlation and watch is expected (a watch may have a detection beside it)",
+        )
     info = _info(document, file)
-    body = _body(document, placeholders)
+    body = _body(document, placeholders, Place(Path(file).parent, roots, info.tenants))
     examples = _examples(document)
     return Rule(info=info, body=body, name=_text(document, "name"), examples=examples, line=line)
 
 
-def _body(document: Block, placeholders: Mapping[str, tuple[str, ...]]) -> Detection | Correlation:
+def _is_one_of_three(document: Block) -> bool:
     if "correlation" in document:
-        section = document["correlation"]
-        if not isinstance(section, Block):
-            raise RuleError(document.at("correlation"), "correlation 应为映射", "correlation must be a mapping")
-        return read_correlation(section)
-    expression = read_detection(document["detection"], document.at("detection"), placeholders)
-    return Detection(logsource=_logsource(document), expression=expression)
+        return "detection" not in document and "watch" not in document
+    return "detection" in document or "watch" in document
+
+
+def _body(
+    document: Block, placeholders: Mapping[str, tuple[str, ...]], place: Place
+) -> Detection | Correlation | Watch:
+    if "correlation" in document:
+        return read_correlation(_section(document, "correlation"))
+    expression: Expression | None = None
+    if "detection" in document:
+        expression = read_detection(document["detection"], document.at("detection"), placeholders)
+    source = _logsource(document)
+    if "watch" in document:
+        return read_watch(_section(document, "watch"), source, expression, place)
+    assert expression is not None
+    return Detection(logsource=source, expression=expression)
+
+
+def _section(document: Block, key: str) -> Block:
+    section = document[key]
+    if not isinstance(section, Block):
+        raise RuleError(document.at(key), f"{key} 应为映射", f"{key} must be a mapping")
+    return section
 
 
 def _logsource(document: Block) -> LogSource:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
 
-from secops.match.rule import Correlation, Detection, Refusal, Rule
+from secops.match.rule import Correlation, Refusal, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,7 +19,7 @@ def resolve(rules: Iterable[Rule]) -> tuple[list[Rule], list[Refusal]]:
     """
     read = list(rules)
     refused: list[Refusal] = []
-    kept = {rule.id: rule for rule in read if isinstance(rule.body, Detection)}
+    kept = {rule.id: rule for rule in read if not isinstance(rule.body, Correlation)}
     names = {rule.name: rule.id for rule in read if rule.name}
     waiting = {rule.id: _with_ids(rule, names) for rule in read if isinstance(rule.body, Correlation)}
     for identity in _order(waiting):

@@ -142,6 +142,11 @@ class Detection:
     logsource: LogSource
     expression: Expression
 
+    @property
+    def detection(self) -> Detection:
+        """What finds its events: itself."""
+        return self
+
 
 class CorrelationType(StrEnum):
     """Kinds of correlation of the Sigma correlation rules specification."""

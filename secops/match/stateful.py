@@ -38,16 +38,30 @@ class Stateful(Protocol):
     What it says depends on the hits and their order alone, not on how these were cut into batches or on restarts.
     """
 
-    rule: Rule
-    late: int  # hits that came too late to count
-    dropped: int  # pieces of state given up because a key held too many
-    evicted: int  # keys given up because there were too many
+    @property
+    def rule(self) -> Rule:
+        """The rule."""
+
+    @property
+    def late(self) -> int:
+        """Hits that came too late to count."""
+
+    @property
+    def dropped(self) -> int:
+        """Pieces given up because there were too many in one place."""
+
+    @property
+    def evicted(self) -> int:
+        """Keys or values given up because there were too many."""
 
     def feed(self, hit: Occurrence) -> Firing | None:
         """Take one hit."""
 
-    def tick(self, now: int) -> Iterable[Firing]:
-        """Every event ingested before ``now`` (microseconds since 1970) has been fed."""
+    def heard(self, times: Iterable[int]) -> None:
+        """When events of whatever kind were ingested, to the minute and rising; told before a batch, after a restart."""
+
+    def tick(self, now: int, *, behind: bool) -> Iterable[Firing]:
+        """Every event ingested before ``now`` (microseconds since 1970) has been fed; ``behind``: there may be more."""
 
     def expire(self, now: int) -> None:
         """Forget what can matter no more; ``now`` is the time of ingestion reached."""
@@ -64,3 +78,14 @@ class Stateful(Protocol):
 
     def order(self) -> None:
         """Called once after all entries were restored."""
+
+
+class Untimed:
+    """What rules that only look at events have in common: time that passes says nothing to them."""
+
+    def heard(self, times: Iterable[int]) -> None:
+        """See Stateful."""
+
+    def tick(self, now: int, *, behind: bool) -> Iterable[Firing]:  # noqa: ARG002 - see Stateful
+        """See Stateful."""
+        return ()

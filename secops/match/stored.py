@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from secops.match.kind import kinds
 from secops.match.load import load_rules, rule_files
 from secops.match.rule import (
     And,
@@ -128,7 +129,7 @@ def _read_rule(stored: dict[str, Any]) -> Rule:
     body = stored["body"]
     return Rule(
         info=RuleInfo(**info),
-        body=_read_detection(body) if "source" in body else _read_correlation(body),
+        body=_read_body(body),
         name=stored["name"],
         examples=examples,
         line=stored["line"],
@@ -138,8 +139,7 @@ def _read_rule(stored: dict[str, Any]) -> Rule:
 def _body(body: Detection | Correlation | Watch) -> dict[str, Any]:
     if isinstance(body, Detection):
         return _detection(body)
-    assert isinstance(body, Correlation)
-    return _correlation(body)
+    return _watch(body) if isinstance(body, Watch) else _correlation(body)
 
 
 def _detection(body: Detection) -> dict[str, Any]:
@@ -149,6 +149,30 @@ def _detection(body: Detection) -> dict[str, Any]:
 
 def _read_detection(stored: dict[str, Any]) -> Detection:
     return Detection(logsource=LogSource(*stored["source"]), expression=_read_expression(stored["expression"]))
+
+
+def _read_body(stored: dict[str, Any]) -> Detection | Correlation | Watch:
+    if "kind" in stored:
+        return _read_watch(stored)
+    return _read_detection(stored) if "source" in stored else _read_correlation(stored)
+
+
+def _watch(body: Watch) -> dict[str, Any]:
+    settings = {name: getattr(body.settings, name) for name in type(body.settings).__slots__}
+    expression = None if body.expression is None else _expression(body.expression)
+    source = [body.source.product, body.source.category, body.source.service]
+    return {"kind": body.kind, "source": source, "expression": expression, "settings": settings}
+
+
+def _read_watch(stored: dict[str, Any]) -> Watch:
+    settings = {name: tuple(each) if isinstance(each, list) else each for name, each in stored["settings"].items()}
+    expression = stored["expression"]
+    return Watch(
+        kind=stored["kind"],
+        source=LogSource(*stored["source"]),
+        expression=None if expression is None else _read_expression(expression),
+        settings=kinds()[stored["kind"]].settings(**settings),
+    )
 
 
 def _correlation(body: Correlation) -> dict[str, Any]:

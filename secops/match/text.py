@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
 
 from secops.match.rule import Wild
 
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_TEXT = 1 << 20  # characters of one value that are looked at; the collectors cut events off long before
 MAX_NUMBER = 128  # characters of a number
 
@@ -40,6 +42,18 @@ def number_of(text: str) -> int | float | None:
     except ValueError:
         return None
     return number if math.isfinite(number) else None
+
+
+def measured(value: object) -> float | None:
+    """The number in a field that is measured, be it a number or the text of one; None when it is neither."""
+    text = text_of(value)
+    number = None if text is None else number_of(text)
+    return None if number is None else float(number)
+
+
+def written(time: int) -> str:
+    """Microseconds since 1970 as RFC 3339."""
+    return (EPOCH + timedelta(microseconds=time)).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def scalars(value: object) -> tuple[Any, ...]:

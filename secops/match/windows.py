@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 from secops.match.rule import Correlation, CorrelationType
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 NEVER: Final = -(1 << 62)  # before every time
 MICROSECONDS: Final = 1_000_000
@@ -46,7 +46,7 @@ class Window:
         self.span = int(body.timespan.total_seconds() * MICROSECONDS)
         self.limit = max(self.kept, 4 * int(max((number for _, number in body.conditions), default=0)))
         self.dropped = 0
-        self._conditions = tuple((_COMPARE[operator], number) for operator, number in body.conditions)
+        self._conditions = tuple((COMPARE[operator], number) for operator, number in body.conditions)
         self._times: list[int] = []
         self._entries: list[Entry] = []
         self._head = 0  # entries before it are out of every window that can still be asked about
@@ -140,7 +140,7 @@ class Window:
         return all(compares(measure, number) for compares, number in self._conditions)
 
 
-_COMPARE: Final[Mapping[str, Callable[[float, float], bool]]] = {
+COMPARE: Final[Mapping[str, Callable[[float, float], bool]]] = {
     "lt": lambda measure, number: measure < number,
     "lte": lambda measure, number: measure <= number,
     "gt": lambda measure, number: measure > number,
@@ -278,10 +278,18 @@ class Numeric(_Sliding):
 def measure(body: Correlation, numbers: Sequence[float]) -> float:
     """What a value_sum, _avg, _percentile or _median rule compares; numbers are sorted, at least one."""
     if body.type is CorrelationType.VALUE_SUM:
-        return math.fsum(numbers)
+        return total(numbers)
     if body.type is CorrelationType.VALUE_AVG:
-        return math.fsum(numbers) / len(numbers)
+        return total(numbers) / len(numbers)
     return percentile(numbers, 50.0 if body.type is CorrelationType.VALUE_MEDIAN else body.percentile)
+
+
+def total(numbers: Iterable[float]) -> float:
+    """The sum, without loss; infinite when it is beyond what a number holds."""
+    try:
+        return math.fsum(numbers)
+    except OverflowError:
+        return sum(numbers)
 
 
 def percentile(numbers: Sequence[float], share: float) -> float:

@@ -64,7 +64,7 @@ def refusal(found: RuleSet) -> tuple[int, str]:
         ("examples: {positive: []}\ndetection:\n  a: {f: x}\n  condition: a\n", 4, "match and no_match only"),
         ("alert: {window: soon}\ndetection:\n  a: {f: x}\n  condition: a\n", 4, "time span 'soon'"),
         ("action: global\ndetection:\n  a: {f: x}\n  condition: a\n", 4, "action is not part of Sigma"),
-        ("detection:\n  a: {f: x}\n  condition: a\ncorrelation: {}\n", 1, "one of detection and correlation"),
+        ("detection:\n  a: {f: x}\n  condition: a\ncorrelation: {}\n", 1, "one of detection, correlation and watch"),
         ("detection:\n  a: {f: *other}\n  condition: a\n", 5, "alias *other is not defined"),
         ("detection:\n\ta: x\n", 5, "not YAML"),
     ],
