@@ -30,7 +30,7 @@ from secops.alert.group import raise_for_buried
 from secops.alert.rule_files import load_inhibitions, load_weights
 from secops.db import Database
 from secops.errors import UserError
-from secops.match.load import rule_files
+from secops.match.load import list_files, rule_files
 from secops.match.stored import load_stored
 from secops.notify.backchannel import tell
 from secops.rulebook.folder import tenant_of
@@ -264,14 +264,15 @@ class Service:
 def rule_folders(settings: Settings) -> tuple[Path, ...]:
     """Where detection rules lie: the product's own, the state folder's, and those in the settings."""
     own = content_dir() / "rules"
-    folders = (own / "detection", own / "correlation", settings.state / "rules", *settings.detect.rules)
+    folders = (own / "detection", own / "correlation", own / "watch", settings.state / "rules", *settings.detect.rules)
     return tuple(folder for folder in folders if folder.is_dir())
 
 
 def rules_print(settings: Settings) -> RulesPrint:
     """What tells one state of the rule files from another without reading them."""
     found = []
-    for path in rule_files(rule_folders(settings)):
+    folders = rule_folders(settings)
+    for path in (*rule_files(folders), *list_files(folders)):
         try:
             seen = path.stat()
         except FileNotFoundError:  # gone between the walk and the look

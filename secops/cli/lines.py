@@ -85,4 +85,6 @@ def folders_of_rules(given: Sequence[Path]) -> list[Path]:
 
 def _parts(folder: Path) -> list[Path]:
     parts = [folder / name for name in ("detection", "correlation")]
-    return parts if all(part.is_dir() for part in parts) else [folder]
+    if not all(part.is_dir() for part in parts):
+        return [folder]
+    return [part for part in (*parts, folder / "watch") if part.is_dir()]

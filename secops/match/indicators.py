@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Mapping
     from pathlib import Path
 
+LIST_SUFFIXES: Final = (".txt", ".csv")
 MAX_BYTES: Final = 200 << 20
 MAX_ENTRIES: Final = 2_000_000
 MAX_LINE: Final = 4096

@@ -14,6 +14,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 from secops.match.correlations import read_correlation, read_duration, read_texts
 from secops.match.filters import Filter, apply_filters, read_filter
+from secops.match.indicators import LIST_SUFFIXES
 from secops.match.kind import Place, read_watch
 from secops.match.resolve import resolve
 from secops.match.rule import Detection, Examples, LogSource, Refusal, Rule, RuleSet
@@ -69,6 +70,12 @@ def rule_files(paths: Iterable[Path]) -> Iterator[Path]:
         yield from sorted(
             each for each in found if not any(part.startswith(".") for part in each.relative_to(path).parts)
         )
+
+
+def list_files(paths: Iterable[Path]) -> Iterator[Path]:
+    """Lists of indicators under the folders: a change of one changes what rules mean."""
+    for folder in (path for path in paths if path.is_dir()):
+        yield from sorted(each for suffix in LIST_SUFFIXES for each in folder.rglob(f"*{suffix}"))
 
 
 def _read_file(file: Path, reading: _Reading) -> None:

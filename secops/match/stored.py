@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from secops.match.kind import kinds
-from secops.match.load import load_rules, rule_files
+from secops.match.load import list_files, load_rules, rule_files
 from secops.match.rule import (
     And,
     Atom,
@@ -81,6 +81,9 @@ def _digest(paths: Sequence[Path], placeholders: Mapping[str, tuple[str, ...]]) 
             data = b""
         digest.update(b"%d:%s%d:" % (len(bytes(file)), bytes(file), len(data)))
         digest.update(data)
+    for file in list_files(paths):  # may be large: told apart by size and time
+        seen = file.stat()
+        digest.update(b"%d:%s%d:%d:" % (len(bytes(file)), bytes(file), seen.st_size, seen.st_mtime_ns))
     return digest.hexdigest()
 
 

@@ -34,6 +34,17 @@ def correlation(body: dict[str, Any], number: int = 900, **more: Any) -> dict[st
     }
 
 
+def watch(body: dict[str, Any], number: int = 700, **more: Any) -> dict[str, Any]:
+    """A watch over every event of the tests' log source, with the least around it."""
+    return {
+        "title": f"Watch {number}",
+        "id": f"00000000-0000-4000-8000-{number:012d}",
+        "logsource": {"product": "test"},
+        "watch": body,
+        **more,
+    }
+
+
 @pytest.fixture
 def load(tmp_path: Path) -> Documents:
     """Load documents, each a mapping or YAML text, as one file."""

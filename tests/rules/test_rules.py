@@ -18,7 +18,7 @@ from secops.match.load import load_rules
 from secops.ticket.services import load_catalogue
 
 ROOT = Path(__file__).resolve().parents[2]
-RULES = load_rules([ROOT / "rules" / "detection", ROOT / "rules" / "correlation"])
+RULES = load_rules([ROOT / "rules" / part for part in ("detection", "correlation", "watch")])
 CLAUSE = re.compile(r"8\.[12]\.\d{1,2}\.\d{1,2}-[a-z]")
 
 

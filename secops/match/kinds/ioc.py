@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from secops.match.indicators import SHAPES, Entry, Indicators, read_list, texts_of
+from secops.match.indicators import LIST_SUFFIXES, SHAPES, Entry, Indicators, read_list, texts_of
 from secops.match.keys import plain_group
 from secops.match.kind import Keys, Kind, Place
 from secops.match.rule import Rule, Watch
@@ -63,6 +63,8 @@ def _path(keys: Keys, name: str, place: Place) -> Path:
             f"{name!r} 在规则目录之外：放在规则旁边或其下级目录",
             f"{name!r} is outside: put it beside the rule, below it, or give a path inside the folders of rules",
         )
+    if path.suffix not in LIST_SUFFIXES:
+        raise keys.error("lists", f"{name!r} 应以 .txt 或 .csv 结尾", f"{name!r} must end in .txt or .csv")
     return path
 
 
