@@ -123,7 +123,7 @@ def replay(
             result.found.truncated = "seconds"
             break
     if not result.found.truncated:
-        result.take(detector.tick(end), [])
+        result.take(detector.tick(end, read_to_end=True), [])
         progress(total, total)
     return result.done(detector, time.monotonic() - began)
 

@@ -105,13 +105,16 @@ class Detector:
         """What correlations and watches make of the hits of a batch, for callers that already have these."""
         return [match for match in self._matches(hits, events) if match.rule_id in self._stateful]
 
-    def tick(self, now: datetime) -> list[Match]:
+    def tick(self, now: datetime, *, read_to_end: bool = False) -> list[Match]:
         """What the mere passing of time brings about; call it after each round over all partitions.
 
         What counts is not the clock on the wall but how far the log has been read: a partition that had events since
         the last tick may hold more, so time has passed only to its last event's ingestion; one that had none was read
-        to its end. So detection that lags behind does not take its own delay for silence.
+        to its end. So detection that lags behind does not take its own delay for silence. ``read_to_end``: the caller
+        knows that nothing ingested before ``now`` is left to be read.
         """
+        if read_to_end:
+            self._reached.clear()
         clock = (now - EPOCH) // _MICROSECOND
         time = min([clock, *self._reached.values()])
         behind = time < clock
