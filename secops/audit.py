@@ -153,3 +153,18 @@ def broken_links(tx: Session) -> list[int]:
             broken.append(row.id)
         previous = row.hash
     return broken
+
+
+def report_broken(tx: Session, broken: Sequence[int], *, at: datetime, actor: str) -> None:
+    """Append that a check found the chain broken, so that rules see it as well as the person who checked."""
+    if broken:
+        record(
+            tx,
+            at=at,
+            actor=actor,
+            action="audit.verify",
+            outcome="failure",
+            target="audit",
+            reason=f"{len(broken)} rows do not hold",
+            detail={"rows": list(broken[:100])},
+        )

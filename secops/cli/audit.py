@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from secops import audit
-from secops.cli.context import NO, ConfigOption, JsonOption, StateOption, emit, local, open_from, table
+from secops.cli.context import NO, ConfigOption, JsonOption, StateOption, emit, local, open_from, operator, table
 
 app = typer.Typer(help="审计记录 / the audit trail", no_args_is_help=True)
 
@@ -32,8 +32,11 @@ def list_rows(
 @app.command()
 def verify(state: StateOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """校验哈希链；不完整时退出码 1 / Check the chain of hashes; exit code 1 names the rows that do not hold."""
-    with open_from(state, config) as service, service.database.read() as tx:
-        broken = audit.broken_links(tx)
+    with open_from(state, config) as service:
+        with service.database.read() as tx:
+            broken = audit.broken_links(tx)
+        with service.database.begin() as tx:
+            audit.report_broken(tx, broken, at=service.clock(), actor=operator().username)
     text = (
         "审计链完整 / the audit chain is whole"
         if not broken

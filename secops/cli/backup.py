@@ -9,8 +9,18 @@ from typing import Annotated
 
 import typer
 
+from secops import audit
 from secops import backup as backing
-from secops.cli.context import ConfigOption, JsonOption, StateOption, emit, load_settings, open_from, people_errors
+from secops.cli.context import (
+    ConfigOption,
+    JsonOption,
+    StateOption,
+    emit,
+    load_settings,
+    open_from,
+    operator,
+    people_errors,
+)
 
 
 def backup(
@@ -40,6 +50,15 @@ def restore(
     settings = load_settings(state, config)
     with people_errors():
         report = backing.bring_back(archive, settings.state, progress=_progress(as_json))
+    with open_from(state, config) as service, service.database.begin() as tx:
+        audit.record(
+            tx,
+            at=service.clock(),
+            actor=operator().username,
+            action="backup.restore",
+            target=archive.name,
+            detail={"files": report.files, "bytes": report.size},
+        )
     _done(report, as_json, "已恢复 / restored")
 
 

@@ -34,6 +34,9 @@ def listing(visit: Visit) -> Response:
     with visit.service.database.read() as tx:
         rows = tx.scalars(query).all()
         broken = audit.broken_links(tx) if visit.query("check") else None
+    if broken:
+        with visit.service.database.begin() as tx:
+            audit.report_broken(tx, broken, at=visit.now, actor=visit.principal.username)
     return visit.page(
         "audit.html",
         rows=rows[:PAGE],

@@ -17,8 +17,10 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from identity.principal import ANYWHERE, Permission, Principal, Resource, can
+from identity.provider import IdentityError
 from secops.api import session as sessions
 from secops.api.problems import Forbidden, LoginNeeded, NotFound, Refusal
+from secops.console import refusals
 from secops.console.texts import DEFAULT, LANGUAGE_COOKIE
 
 if TYPE_CHECKING:
@@ -200,10 +202,15 @@ def route(page: Page, pages: Pages, own_origin: str) -> Route:
 
     def answer(request: Request, form: dict[str, list[str]]) -> Response:
         visit = open_visit(request, form, pages)
-        admit(visit, page.access)
-        if page.method == "POST":
-            sessions.check_form(request, visit.value(sessions.FORM_FIELD), own_origin)
-        return page.endpoint(visit)
+        try:
+            admit(visit, page.access)
+            if page.method == "POST":
+                sessions.check_form(request, visit.value(sessions.FORM_FIELD), own_origin)
+            return page.endpoint(visit)
+        except (Refusal, IdentityError) as refused:
+            if page.method == "POST":
+                refusals.record(visit, refused.code, str(refused))
+            raise
 
     async def endpoint(request: Request) -> Response:
         form = await read_form(request) if page.method == "POST" else {}

@@ -177,3 +177,20 @@ def test_writers_at_once_make_one_chain(db: Database) -> None:
     assert broken(db) == []
     with db.read() as tx:
         assert len(audit.after(tx, 0, 1000)) == 60
+
+
+def test_a_check_that_finds_the_chain_broken_says_so_in_the_trail_and_heals_nothing(db: Database) -> None:
+    write(db)
+    unlock(db)
+    with db.begin() as tx:
+        tx.execute(sa.text("UPDATE audit SET actor = 'nobody' WHERE id = 2"))
+    found = broken(db)
+    assert found
+    with db.begin() as tx:
+        audit.report_broken(tx, [], at=NOW, actor="auditor")
+        audit.report_broken(tx, found, at=NOW, actor="auditor")
+    with db.read() as tx:
+        row = audit.last(tx, "audit.verify")
+        assert row is not None
+        assert (row.actor, row.outcome, row.detail) == ("auditor", "failure", {"rows": found})
+    assert broken(db) == found

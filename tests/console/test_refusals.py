@@ -1,0 +1,45 @@
+"""What somebody tried and was refused for his rights stands in the audit trail, where rules see it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from secops import audit
+from secops.audit import AuditRow
+from tests.console.world import World, send
+
+
+def last_refusal(world: World) -> dict[str, Any]:
+    with world.service.database.read() as tx:
+        row = audit.last(tx, "access.refused")
+        return {} if row is None else audit.as_dict(row)
+
+
+def test_a_form_that_the_role_may_not_send_is_recorded(world: World) -> None:
+    servant = world.people["servant"]
+    with world.client("servant") as client:
+        assert send(client, "/me", f"/people/{servant.account_id}/roles", roles="system_admin").status_code == 403
+    row = last_refusal(world)
+    assert (row["actor"], row["outcome"], row["reason"]) == ("servant", "failure", "access.denied")
+    assert row["target"] == f"/people/{servant.account_id}/roles"
+
+
+def test_two_administrators_roles_in_one_hand_are_recorded(world: World) -> None:
+    target = f"/people/{world.people['servant'].account_id}/roles"
+    with world.client("admin") as client:
+        answer = send(client, "/me", target, roles=["system_admin", "audit_admin"])
+    row = last_refusal(world)
+    assert answer.status_code >= 400
+    assert (row["actor"], row["target"]) == ("admin", target)
+    assert row["reason"] in {"access.denied", "permission.denied", "roles.conflict"}
+
+
+def test_a_page_that_may_not_be_read_and_a_stranger_s_form_are_not(world: World) -> None:
+    with world.service.database.read() as tx:
+        before = tx.query(AuditRow).filter_by(action="access.refused").count()
+    with world.client("servant") as client:
+        assert client.get("/people").status_code == 403
+    with world.client() as client:
+        assert send(client, "/login", "/people", username="x").status_code == 303
+    with world.service.database.read() as tx:
+        assert tx.query(AuditRow).filter_by(action="access.refused").count() == before
