@@ -116,6 +116,7 @@ GRANTS: Final[Mapping[Role, frozenset[Permission]]] = {
             Permission.EVIDENCE_BUILD,
             Permission.EVIDENCE_READ,
             Permission.RULES_READ,
+            Permission.RULES_MANAGE,  # of his own organisation: a county's officer does not touch the city's rules
             Permission.SOURCES_READ,
         }
     ),

@@ -23,6 +23,7 @@ from secops.console import PAGES
 from secops.console.certificate_login import CERTIFICATE_PORT_ROUTES
 from secops.console.error_page import answer
 from secops.console.live import hub_of, live
+from secops.console.previews import Previews
 from secops.console.rendering import MEDIA_TYPES, Pages
 from secops.console.texts import load_texts
 from secops.console.visit import route
@@ -86,6 +87,7 @@ def _application(
         yield
         if feeding is not None:
             feeding.cancel()
+            app.state.previews.close()
 
     async def on_refusal(request: Request, error: Exception) -> Response:
         return respond(request, error, answer_problem)
@@ -107,6 +109,7 @@ def _application(
     app.state.service = service
     if live_pages:
         app.state.hub = hub_of(service)
+        app.state.previews = Previews()
     return app
 
 

@@ -6,10 +6,9 @@ Nothing else in the service chooses an engine. A stage never imports another; wh
 from __future__ import annotations
 
 import secrets
-import threading
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -31,6 +30,7 @@ from secops.alert.rule_files import load_inhibitions, load_weights
 from secops.db import Database
 from secops.errors import UserError
 from secops.match.load import list_files, rule_files
+from secops.match.shelf import Shelf
 from secops.match.stored import load_stored
 from secops.notify.backchannel import tell
 from secops.rulebook.folder import tenant_of
@@ -58,7 +58,6 @@ if TYPE_CHECKING:
 
 RulesPrint: TypeAlias = "tuple[tuple[str, int, int], ...]"  # of every rule file: name, time of change, size
 
-RULES_SECONDS = 5.0
 SILENCE = timedelta(seconds=10)  # a role that reported nothing for so long is shown as down
 BOX_KEY_BYTES = 32
 
@@ -84,9 +83,6 @@ class Service:
     identity: EmbeddedProvider
     issuer: Issuer
     clock: Callable[[], datetime] = utcnow
-    _rules: tuple[RulesPrint, RuleSet] | None = None
-    _rules_looked: float = 0.0
-    _rules_lock: threading.Lock = field(default_factory=threading.Lock)
 
     @cached_property
     def log(self) -> Log:
@@ -117,16 +113,18 @@ class Service:
         """Open the search index for writing: the index role alone."""
         return SqliteIndex(self.index_dir, self.log, writable=True)
 
+    @cached_property
+    def _shelf(self) -> Shelf:
+        return Shelf(self.load_rules, lambda: rules_print(self.settings), time.monotonic)
+
     @property
     def rules(self) -> RuleSet:
-        """The rules as the folders hold them; looked at anew when somebody asks after a few seconds."""
-        with self._rules_lock:
-            if self._rules is None or time.monotonic() - self._rules_looked > RULES_SECONDS:
-                self._rules_looked = time.monotonic()
-                seen = rules_print(self.settings)
-                if self._rules is None or seen != self._rules[0]:
-                    self._rules = seen, self.load_rules()
-            return self._rules[1]
+        """The rules as the folders held them a moment ago; a change shows within seconds."""
+        return self._shelf.rules
+
+    def refresh_rules(self) -> None:
+        """Read the folders anew now: somebody has just changed a rule here."""
+        self._shelf.refresh()
 
     def load_rules(self) -> RuleSet:
         """The rules as the folders hold them now; see ``load_rules``."""

@@ -14,6 +14,9 @@ from secops.console import (
     me,
     overview,
     people,
+    rule_actions,
+    rule_editor,
+    rule_imports,
     rules,
     tickets,
 )
@@ -24,6 +27,9 @@ PAGES = (
     *alerts.ROUTES,
     *tickets.ROUTES,
     *evidence.ROUTES,
+    *rule_editor.ROUTES,  # before the rules themselves: /rules/new is no rule's id
+    *rule_imports.ROUTES,
+    *rule_actions.ROUTES,
     *rules.ROUTES,
     *people.ROUTES,
     *certificates.ROUTES,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -122,6 +123,45 @@ NAMES: Final[Mapping[str, Mapping[str, str]]] = {
         "detect": N_("Detection"),
         "jobs": N_("Scheduled work"),
     },
+    "rule_kind": {
+        "detection": N_("Single event"),
+        "event_count": N_("Number of hits"),
+        "value_count": N_("Number of different values"),
+        "temporal": N_("Several rules together"),
+        "temporal_ordered": N_("Several rules in order"),
+        "value_sum": N_("Sum of a field"),
+        "value_avg": N_("Mean of a field"),
+        "value_percentile": N_("Percentile of a field"),
+        "value_median": N_("Median of a field"),
+        "threshold": N_("Metric over a threshold"),
+        "absence": N_("Silence"),
+        "first_seen": N_("First seen"),
+        "rare": N_("Rare value"),
+        "spike": N_("Spike against earlier days"),
+        "ioc": N_("List of indicators"),
+    },
+    "rule_state": {
+        "off": N_("Switched off for somebody"),
+        "excepted": N_("With exceptions"),
+        "matched": N_("Has matched"),
+        "never": N_("Never matched"),
+    },
+    "rule_sort": {
+        "level": N_("Level"),
+        "last": N_("Last hit"),
+        "hits": N_("Hits"),
+        "cost": N_("Cost"),
+        "title": N_("Title"),
+    },
+    "owner": {
+        "security-operations": N_("Security operations"),
+        "platform-operations": N_("Platform operations"),
+        "host-operations": N_("Host operations"),
+        "application-operations": N_("Application operations"),
+        "network-operations": N_("Network operations"),
+        "database-operations": N_("Database operations"),
+        "cloud-operations": N_("Cloud operations"),
+    },
     "revocation": {
         "unspecified": N_("No particular reason"),
         "keyCompromise": N_("Lost, or the key is in other hands"),
@@ -145,11 +185,20 @@ DONE: Final[Mapping[str, str]] = {
     "closed": N_("The alert is closed."),
     "ticket": N_("The ticket is up to date."),
     "person": N_("The account is up to date."),
+    "rule": N_("Your decision about the rule is in force within seconds."),
+    "rule_published": N_("The rule is in force within seconds."),
+    "rule_withdrawn": N_("The rule is out of force; its versions stay."),
     "revoked": N_("The certificate is revoked; sessions opened with it have ended."),
     "pack": N_("The evidence pack is built."),
     "out": N_("You are logged out."),
     "ready": N_("Your login is set up. Log in now."),
     "sessions": N_("All your sessions have ended."),
 }
+
+
+def as_json(value: object) -> str:
+    """JSON as people read it: no escapes where none are needed."""
+    return json.dumps(value, ensure_ascii=False, default=str)
+
 
 UNITS: Final = (N_("d"), N_("h"), N_("min"), N_("s"))  # of rendering.span

@@ -21,6 +21,7 @@ from secops.alert.tables import AlertEventRow
 from secops.api.problems import Forbidden, Refusal
 from secops.api.session import need_session
 from secops.audit import AuditRow
+from secops.console import previews
 from secops.ticket.tables import TicketEventRow
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ TOPICS: Final[Mapping[str, Permission]] = {
     "alerts": Permission.ALERTS_READ,
     "tickets": Permission.TICKETS_READ,
     "audit": Permission.AUDIT_READ,
+    "trials": Permission.EVENTS_READ,
     "overview": Permission.OVERVIEW_READ,
 }
 
@@ -147,7 +149,7 @@ def counters(service: Service) -> dict[str, int]:
     with service.database.read() as tx:
         last = [tx.scalar(sa.select(sa.func.max(row.id))) or 0 for row in (AlertEventRow, TicketEventRow, AuditRow)]
     events = sum(service.index.position(partition) for partition in range(service.log.partitions))
-    return {"alerts": last[0], "tickets": last[1], "audit": last[2], "events": events}
+    return {"alerts": last[0], "tickets": last[1], "audit": last[2], "events": events, "trials": previews.mark(service)}
 
 
 async def live(request: Request) -> Response:

@@ -1,35 +1,174 @@
-"""Rules: what is running, what was refused and why, and each rule's own examples."""
+"""Rules: what is running, how often and at what cost, what was refused and why; one rule with everything known of it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlencode
 
 from identity.principal import Permission
 from secops.api.problems import NotFound
-from secops.console.visit import Page, Routes
+from secops.console import rule_list
+from secops.console.tickets import organisation_names
+from secops.console.visit import Page, Routes, member
+from secops.match.rule import Correlation
+from secops.records import Level
+from secops.rulebook import drafts, exceptions, stats, switches
 
 if TYPE_CHECKING:
     from starlette.responses import Response
 
     from secops.console.visit import Visit
+    from secops.errors import UserError
+    from secops.match.rule import Rule
+    from secops.rulebook.exceptions import Excepted
+    from secops.rulebook.stats import RuleStat
+    from secops.rulebook.switches import Switch
+
+PAGE: Final = 100
+SHOWN_REFUSED: Final = 200
+MOST_SOURCE: Final = 100_000  # bytes of a rule's text on its page
+CITY: Final = "city"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What people decided about a rule and what came of it, as far as the visitor may see it."""
+
+    stat: RuleStat
+    switches: list[Switch]
+    exceptions: list[Excepted]
+    versions: list[drafts.Version]
+    running: int | None
 
 
 def listing(visit: Visit) -> Response:
-    """Every rule by level, the gravest first, and every refusal."""
+    """The rules that fit, a page of them, and every refusal."""
     ruleset = visit.service.rules
-    wanted = visit.query("q", limit=100).lower()
-    rules = [rule for rule in ruleset.rules if wanted in f"{rule.id} {rule.info.title} {rule.info.title_zh}".lower()]
-    rules.sort(key=lambda rule: (-rule.info.level.rank, rule.info.title))
-    return visit.page("rules.html", ruleset=ruleset, rules=rules, status=visit.service.status()["detect"])
+    asked = _asked(visit)
+    everything = rule_list.rows(visit)
+    found = rule_list.arrange(everything, asked)
+    first = _number(visit.query("from", limit=9))
+    return visit.page(
+        "rules.html",
+        ruleset=ruleset,
+        asked=asked,
+        count=len(everything),
+        found=len(found),
+        rows=found[first : first + PAGE],
+        previous=_link(asked, max(first - PAGE, 0)) if first else None,
+        following=_link(asked, first + PAGE) if len(found) > first + PAGE else None,
+        kinds=sorted({row.kind for row in everything}),
+        levels=list(reversed(Level)),
+        status=visit.service.status()["detect"],
+        refused=ruleset.refused[:SHOWN_REFUSED] if visit.visible_tenants() is None else (),
+    )
 
 
 def detail(visit: Visit) -> Response:
-    """One rule with its examples."""
-    wanted = visit.part("rule_id")
+    """One rule."""
+    return page_of(visit, find(visit))
+
+
+def page_of(
+    visit: Visit, rule: Rule, *, wrong: UserError | None = None, typed: dict[str, str] | None = None
+) -> Response:
+    """A rule's page; after a form that was refused, with the reason and what was typed."""
+    rules = {one.id: one for one in visit.service.rules.rules}
+    body = rule.body
+    return visit.page(
+        "rule.html",
+        200 if wrong is None else 400,
+        rule=rule,
+        kind=rule_list.kind_of(rule),
+        known=_known(visit, rule),
+        looks_at=[rules[one] for one in body.rules if one in rules] if isinstance(body, Correlation) else [],
+        feeds=[one for one in rules.values() if isinstance(one.body, Correlation) and rule.id in one.body.rules],
+        text=source_text(rule),
+        names=organisation_names(visit),
+        tenants=manageable(visit),
+        everywhere=manages(visit, ""),
+        wrong=wrong,
+        typed=typed or {},
+    )
+
+
+def find(visit: Visit) -> Rule:
+    """The rule of the address, if the visitor may know of it.
+
+    Raises:
+        NotFound: there is none, or it is another tenant's own.
+    """
+    wanted, tenants = visit.part("rule_id"), visit.visible_tenants()
     rule = next((one for one in visit.service.rules.rules if one.id == wanted), None)
-    if rule is None:
+    if rule is None or not rule_list.visible_to(rule.info, tenants):
         raise NotFound
-    return visit.page("rule.html", rule=rule)
+    return rule
+
+
+def manages(visit: Visit, tenant: str) -> bool:
+    """Whether the visitor may decide about rules for ``tenant``; "" is every tenant, the city's own matter."""
+    return visit.can(Permission.RULES_MANAGE, visit.tenant(tenant or CITY))
+
+
+def manageable(visit: Visit) -> list[Any]:
+    """The organisations for which the visitor may decide."""
+    return [one for one in visit.service.identity.organizations() if manages(visit, one.id)]
+
+
+def source_text(rule: Rule) -> str:
+    """The rule's own document out of its file; "" when the file is gone or very large."""
+    try:
+        text = Path(rule.info.source).read_bytes()[: MOST_SOURCE + 1].decode("utf-8", "replace")
+    except OSError:
+        return ""
+    if len(text) > MOST_SOURCE:
+        return ""
+    lines = text.splitlines()[max(rule.line - 1, 0) :]
+    end = next((at for at, line in enumerate(lines) if at and line.startswith("---")), len(lines))
+    return "\n".join(lines[:end]).strip("\n")
+
+
+def _known(visit: Visit, rule: Rule) -> Known:
+    tenants = visit.visible_tenants()
+
+    def seen(tenant: str) -> bool:
+        return tenants is None or not tenant or tenant in tenants
+
+    folder = visit.service.console_rules_dir
+    with visit.service.database.read() as tx:
+        whole = stats.all(tx).get(rule.id) or stats.RuleStat()
+        stat = stats.visible(whole, tenants)
+        stat.evaluated, stat.cpu_us = whole.evaluated, whole.cpu_us
+        return Known(
+            stat=stat,
+            switches=[one for one in switches.of(tx, rule.id) if seen(one.tenant)],
+            exceptions=[one for one in exceptions.of(tx, rule.id) if seen(one.tenant)],
+            versions=drafts.versions(tx, rule.id),
+            running=drafts.running_version(tx, folder, rule.id),
+        )
+
+
+def _asked(visit: Visit) -> rule_list.Asked:
+    level, kind = member(Level, visit.query("level")), visit.query("kind", limit=40)
+    state, sort = visit.query("state"), visit.query("sort")
+    return rule_list.Asked(
+        text=visit.query("q", limit=100),
+        level=level.value if level else "",
+        kind=kind,
+        state=state if state in rule_list.STATES else "",
+        sort=sort if sort in rule_list.SORTS else "level",
+    )
+
+
+def _link(asked: rule_list.Asked, first: int) -> str:
+    fields = {"q": asked.text, "level": asked.level, "kind": asked.kind, "state": asked.state, "sort": asked.sort}
+    return "/rules?" + urlencode({name: value for name, value in {**fields, "from": first or ""}.items() if value})
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() else 0
 
 
 ROUTES: Routes = (

@@ -42,7 +42,7 @@ EXPECTED = {
     Role.AUDIT_ADMIN: {"audit.read"},
     Role.SECURITY_OFFICER: {
         "events.read", "alerts.read", "alerts.triage", "tickets.read", "tickets.assign", "evidence.build",
-        "evidence.read", "rules.read", "sources.read",
+        "evidence.read", "rules.read", "rules.manage", "sources.read",
     },
     Role.CONTRACTOR: {"tickets.read", "tickets.work"},
     Role.INSPECTOR: {"events.read", "alerts.read", "tickets.read", "evidence.build", "evidence.read"},

@@ -1,0 +1,164 @@
+"""Trying a rule over past events, in a process of its own: matching takes a core for a while, and a login must not wait.
+
+One trial at a time for a person, a few in all; a new one ends the one before. What a trial found lies in a file in the
+state folder's ``run`` until the next start.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import secrets
+import threading
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from secops import wiring
+from secops.match.draft import read_draft
+from secops.match.resolve import with_needed
+from secops.replay import Limits, replay
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from multiprocessing.process import BaseProcess
+    from pathlib import Path
+
+    from secops.replay import Replay
+    from secops.settings import Settings
+
+MOST: Final = 3  # trials at once
+KEPT: Final = 50  # answers
+SECONDS: Final = 120.0
+NICE: Final = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What is to be tried."""
+
+    account_id: str
+    text: str
+    range: str
+    tenants: frozenset[str] | None
+    start: datetime
+    end: datetime
+
+
+class Previews:
+    """The trials of the web role."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._trials: dict[str, tuple[Wanted, BaseProcess, Path]] = {}
+
+    def start(self, settings: Settings, wanted: Wanted) -> str:
+        """Begin, ending the same person's trial before; give the new one's name.
+
+        Raises:
+            UserError: too many people are trying rules just now.
+        """
+        job = secrets.token_urlsafe(12)
+        answer = settings.state / "run" / f"preview-{job}.json"
+        with self._lock:
+            self._end_of(wanted.account_id)
+            running = sum(process.is_alive() for _, process, _ in self._trials.values())
+            if running >= MOST:
+                raise wiring.UserError(
+                    "preview.busy",
+                    "正在试运行的规则过多，请稍后再试。",
+                    "Too many rules are being tried just now; try again in a minute.",
+                )
+            process = multiprocessing.get_context("spawn").Process(
+                target=run, args=(settings, wanted, answer), name=f"preview-{job}", daemon=True
+            )
+            process.start()
+            self._trials[job] = (wanted, process, answer)
+            self._forget()
+        return job
+
+    def read(self, job: str, account_id: str) -> tuple[Wanted, dict[str, Any]] | None:
+        """What a person's own trial says: ``state`` (running, done, failed) and what it found so far."""
+        found = self._trials.get(job)
+        if found is None or found[0].account_id != account_id:
+            return None
+        wanted, process, answer = found
+        alive = process.is_alive()  # asked before the file is read: a trial that ended has written its last word
+        try:
+            said: dict[str, Any] = orjson.loads(answer.read_bytes())
+        except (OSError, ValueError):
+            said = {"state": "running"}
+        if said["state"] == "running" and not alive:
+            said = {
+                "state": "failed",
+                "zh": "试运行意外终止，请重试。",
+                "en": "The trial ended unexpectedly; try again.",
+            }
+        return wanted, said
+
+    def close(self) -> None:
+        """End every trial."""
+        with self._lock:
+            for _, process, _ in self._trials.values():
+                _end(process)
+
+    def _end_of(self, account_id: str) -> None:
+        for wanted, process, _ in self._trials.values():
+            if wanted.account_id == account_id:
+                _end(process)
+
+    def _forget(self) -> None:
+        while len(self._trials) > KEPT:
+            job = next(iter(self._trials))
+            _, process, answer = self._trials.pop(job)
+            _end(process)
+            answer.unlink(missing_ok=True)
+
+
+def _end(process: BaseProcess) -> None:
+    if process.is_alive():
+        process.terminate()
+    process.join(timeout=2)
+
+
+def mark(service: wiring.Service) -> int:
+    """A number that changes when some trial said something new."""
+    total = 0
+    for path in service.run_dir.glob("preview-*.json"):
+        with suppress(FileNotFoundError):
+            total += path.stat().st_mtime_ns
+    return total
+
+
+def run(settings: Settings, wanted: Wanted, answer: Path) -> None:
+    """The trial's process."""
+    os.nice(NICE)
+    os.umask(0o077)
+    with wiring.opened(settings) as service:
+        running = service.rules.rules
+        rule, refused = read_draft(wanted.text, running, placeholders=settings.detect.placeholders)
+        if rule is None:
+            _say(answer, {"state": "failed", "zh": refused[0].zh, "en": refused[0].en})
+            return
+        found = replay(
+            service,
+            with_needed(rule, running),
+            tenants=wanted.tenants,
+            start=wanted.start,
+            end=wanted.end,
+            limits=Limits(seconds=SECONDS),
+            progress=lambda done, of: _say(answer, {"state": "running", "done": done, "of": of}),
+        )
+    _say(answer, {"state": "done", **_found(found, rule.id)})
+
+
+def _found(found: Replay, rule_id: str) -> dict[str, Any]:
+    return {"rule_id": rule_id, "found": found.as_json()}
+
+
+def _say(answer: Path, said: dict[str, Any]) -> None:
+    draft = answer.with_suffix(".new")
+    draft.write_bytes(orjson.dumps(said))
+    draft.replace(answer)

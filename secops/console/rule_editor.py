@@ -1,0 +1,197 @@
+"""Writing a rule: read it, try it over past events, put it in force as a new version, take it out again."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from identity.principal import Permission
+from secops.api.problems import Forbidden, NotFound
+from secops.console import labels, previews
+from secops.console.rules import find, manages, source_text
+from secops.console.visit import Page, Routes
+from secops.errors import UserError
+from secops.match.draft import read_draft
+from secops.rulebook import drafts
+
+if TYPE_CHECKING:
+    from starlette.responses import Response
+
+    from secops.console.visit import Visit
+    from secops.match.rule import Refusal, Rule
+
+RANGES: Final = ("1h", "24h", "7d", "30d")
+TEMPLATE: Final = """\
+title:
+title_zh:
+id: {id}
+status: experimental
+description:
+description_zh:
+author: {author}
+date: {date:%Y-%m-%d}
+logsource:
+  product: linux
+  service: sshd
+detection:
+  selection:
+    event.action: ssh_login
+    event.outcome: failure
+  condition: selection
+falsepositives: []
+level: medium
+tags: []
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """What stands in the editor."""
+
+    text: str
+    range: str = "24h"
+    reason: str = ""
+    refused: tuple[Refusal, ...] = ()
+    wrong: UserError | None = None
+    preview: dict[str, Any] | None = None
+    job: str = ""
+    fields: dict[str, str] = field(default_factory=dict)
+
+
+def new(visit: Visit) -> Response:
+    """The editor, with a template or with a rule's text to begin from."""
+    text = TEMPLATE.format(id=uuid.uuid4(), author=visit.principal.username, date=visit.now)
+    wanted = visit.query("from", limit=200)
+    if wanted:
+        rule = next((one for one in visit.service.rules.rules if one.id == wanted), None)
+        if rule is None or not _may_see(visit, rule):
+            raise NotFound
+        text = source_text(rule) + "\n"
+    return _page(visit, Draft(text=text))
+
+
+def preview(visit: Visit) -> Response:
+    """Begin to try the text over past events; the page of the trial shows how far it is."""
+    text, chosen = visit.value("text"), visit.value("range")
+    chosen = chosen if chosen in RANGES else "24h"
+    rule, refused = _read(visit, text)
+    if rule is None:
+        return _page(visit, Draft(text=text, range=chosen, refused=refused))
+    start = visit.now - timedelta(minutes=labels.RANGES[chosen][1])
+    job = _previews(visit).start(
+        visit.service.settings,
+        previews.Wanted(
+            account_id=visit.principal.account_id,
+            text=text,
+            range=chosen,
+            tenants=visit.visible_tenants(),
+            start=start,
+            end=visit.now,
+        ),
+    )
+    return visit.to(f"/rules/preview/{job}")
+
+
+def trial(visit: Visit) -> Response:
+    """A trial under way or done, with the editor below it."""
+    job = visit.part("job")[:64]
+    found = _previews(visit).read(job, visit.principal.account_id)
+    if found is None:
+        raise NotFound
+    wanted, said = found
+    return _page(visit, Draft(text=wanted.text, range=wanted.range, preview=said, job=job))
+
+
+def publish(visit: Visit) -> Response:
+    """Keep the text as a new version and put it in force."""
+    text, reason = visit.value("text"), visit.value("reason", limit=1000)
+    rule, refused = _read(visit, text)
+    if rule is None:
+        return _page(visit, Draft(text=text, reason=reason, refused=refused))
+    _need(visit, rule)
+    standing = next((one for one in visit.service.rules.rules if one.id == rule.id), None)
+    if standing is not None:
+        _need(visit, standing)
+    try:
+        _own_id(visit, standing)
+        _save(visit, rule, text, reason)
+    except UserError as wrong:
+        return _page(visit, Draft(text=text, reason=reason, wrong=wrong))
+    return visit.to(f"/rules/{rule.id}", "rule_published")
+
+
+def withdraw(visit: Visit) -> Response:
+    """Take a rule written here out of force."""
+    rule = find(visit)
+    _need(visit, rule)
+    service = visit.service
+    with service.database.begin() as tx:
+        drafts.withdraw(
+            tx,
+            service.console_rules_dir,
+            rule_id=rule.id,
+            actor=visit.principal.username,
+            reason=visit.value("reason", limit=1000),
+            now=visit.now,
+            source_ip=visit.source_ip,
+        )
+    service.refresh_rules()
+    return visit.to("/rules", "rule_withdrawn")
+
+
+def _page(visit: Visit, draft: Draft) -> Response:
+    bad = draft.refused or draft.wrong
+    return visit.page("rule_editor.html", 400 if bad else 200, draft=draft, ranges=RANGES)
+
+
+def _read(visit: Visit, text: str) -> tuple[Rule | None, tuple[Refusal, ...]]:
+    settings = visit.service.settings.detect
+    return read_draft(text, visit.service.rules.rules, placeholders=settings.placeholders)
+
+
+def _save(visit: Visit, rule: Rule, text: str, reason: str) -> None:
+    service = visit.service
+    with service.database.begin() as tx:
+        said = {"actor": visit.principal.username, "reason": reason, "now": visit.now, "source_ip": visit.source_ip}
+        version = drafts.save(tx, rule_id=rule.id, text=text + "\n", **said)
+        drafts.publish(tx, service.console_rules_dir, rule_id=rule.id, version=version.version, **said)
+    service.refresh_rules()
+
+
+def _own_id(visit: Visit, standing: Rule | None) -> None:
+    """A text of the editor replaces only what came from the editor."""
+    if standing is None:
+        return
+    if not standing.info.source.startswith(f"{visit.service.console_rules_dir}/"):
+        raise UserError(
+            "draft.taken",
+            f"编号 {standing.id} 已属于规则文件 {standing.info.source}；请换一个新的 id，或为原规则添加例外。",
+            f"id {standing.id} belongs to the rule file {standing.info.source}; give a new id, or add an exception there.",
+        )
+
+
+def _need(visit: Visit, rule: Rule) -> None:
+    """Deciding about a rule needs the right for every tenant it runs for; for all of them it is the city's."""
+    if not all(manages(visit, tenant) for tenant in rule.info.tenants or ("",)):
+        raise Forbidden
+
+
+def _may_see(visit: Visit, rule: Rule) -> bool:
+    tenants = visit.visible_tenants()
+    return tenants is None or not rule.info.tenants or bool(tenants.intersection(rule.info.tenants))
+
+
+def _previews(visit: Visit) -> previews.Previews:
+    found: previews.Previews = visit.request.app.state.previews
+    return found
+
+
+ROUTES: Routes = (
+    Page("GET", "/rules/new", new, Permission.RULES_MANAGE),
+    Page("POST", "/rules/preview", preview, Permission.EVENTS_READ),
+    Page("GET", "/rules/preview/{job}", trial, Permission.EVENTS_READ),
+    Page("POST", "/rules/publish", publish, Permission.RULES_MANAGE),
+    Page("POST", "/rules/{rule_id}/withdraw", withdraw, Permission.RULES_MANAGE),
+)

@@ -1,0 +1,49 @@
+"""Reads one rule as somebody is writing it, against the rules that run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from secops.match.load import read_rule
+from secops.match.resolve import resolve
+from secops.match.rule import Refusal
+from secops.match.source import RuleError, read_documents
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from secops.match.rule import Rule
+
+MAX_TEXT: Final = 1_000_000  # bytes
+FILE: Final = "draft"
+
+
+def read_draft(
+    text: str, running: Iterable[Rule], *, placeholders: Mapping[str, tuple[str, ...]] | None = None
+) -> tuple[Rule | None, tuple[Refusal, ...]]:
+    """Give the rule, its references to ``running`` rules resolved; or None and why it cannot run."""
+    rule_id = ""
+    try:
+        rule = _read(text, placeholders or {})
+        rule_id = rule.id
+    except RuleError as error:
+        return None, (Refusal(FILE, error.line, rule_id, error.zh, error.en),)
+    others = [one for one in running if one.id != rule.id]
+    resolved, refused = resolve([*others, rule])
+    mine = tuple(one for one in refused if one.rule_id == rule.id)
+    return next((one for one in resolved if one.id == rule.id), None), mine
+
+
+def _read(text: str, placeholders: Mapping[str, tuple[str, ...]]) -> Rule:
+    body = text.encode("utf-8", "replace")
+    if len(body) > MAX_TEXT:
+        raise RuleError(1, f"规则正文超过 {MAX_TEXT} 字节", f"the text has more than {MAX_TEXT} bytes")
+    documents = [(line, document) for line, document in read_documents(body) if document is not None]
+    if len(documents) != 1:
+        raise RuleError(
+            1,
+            f"这里只能写一条规则，现有 {len(documents)} 个文档",
+            f"one rule is expected here, there are {len(documents)} documents",
+        )
+    line, document = documents[0]
+    return read_rule(document, FILE, line, placeholders)

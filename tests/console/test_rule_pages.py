@@ -1,0 +1,167 @@
+"""Rules in the hands of officers: looked at, switched, excepted, written, tried, put in force."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from datetime import timedelta
+
+import pytest
+
+from secops.rulebook import drafts, exceptions, stats, switches
+from secops.match.overrides import Tally
+from tests.console.world import World, send
+from tests.waiting import wait_until
+
+OWN = "ssh_failed_login"
+DRAFT = """\
+title: Failed logins of a guest
+title_zh: 来宾登录失败
+id: {id}
+logsource: {{product: linux, service: sshd}}
+detection:
+  selection:
+    event.action: ssh_login
+    user.name: {user}
+  condition: selection
+level: low
+"""
+
+
+@pytest.fixture
+def rule_id(world: World) -> str:
+    """The id of a rule that everybody has."""
+    return next(rule.id for rule in world.service.rules.rules if rule.name == OWN)
+
+
+def test_the_list_shows_what_came_of_each_rule_and_sorts_by_it(world: World, rule_id: str) -> None:
+    now = world.clock()
+    micros = int(now.timestamp() * 1e6)
+    with world.service.database.begin() as tx:
+        stats.add(
+            tx, {(rule_id, "city"): Tally(1234567, micros, 0, 0), (rule_id, "north"): Tally(5, micros, 0, 0)}, now
+        )
+        stats.add_costs(tx, {rule_id: (1000, 7500)})
+    with world.client("officer") as client:
+        page = client.get("/rules?sort=hits").text
+        first = page.index(f"/rules/{rule_id}")
+        assert page.index('href="/rules/', page.index("<tbody>")) == page.index(f'href="/rules/{rule_id}"')
+        assert "1,234,572" in page[first : first + 3000]
+        assert "7.5 µs" in page[first : first + 3000]
+        assert f'href="/rules/{rule_id}"' in client.get("/rules?state=matched&level=informational").text
+        assert f'href="/rules/{rule_id}"' not in client.get("/rules?state=never").text
+        assert "没有符合条件的规则" in client.get("/rules?q=no-such-rule").text
+    with world.client("county") as client:
+        page = client.get(f"/rules/{rule_id}").text
+        assert "1,234" not in page, "another organisation's hits"
+
+
+def test_a_rule_s_page_shows_its_text_its_relations_and_plain_examples(world: World, rule_id: str) -> None:
+    with world.client("officer") as client:
+        page = client.get(f"/rules/{rule_id}").text
+    assert "Failed password" in page
+    assert "\\u" not in page
+    assert "event.action: ssh_login" in page
+    assert "SSH 暴力破解" in page, "the correlation that it feeds"
+    assert 'href="/runbooks/ssh-brute-force.md"' in page
+
+
+def test_an_officer_switches_a_rule_off_for_his_own_tenant_only(world: World, rule_id: str) -> None:
+    path = f"/rules/{rule_id}"
+    with world.client("county") as client:
+        answer = send(client, path, f"{path}/switch", tenant="north", enabled="no", reason="")
+        assert answer.status_code == 400, "no reason"
+        assert 'role="alert"' in answer.text
+        assert send(client, path, f"{path}/switch", tenant="*", enabled="no", reason="x").status_code == 403
+        assert send(client, path, f"{path}/switch", tenant="city", enabled="no", reason="x").status_code == 403
+        done = send(client, path, f"{path}/switch", tenant="north", enabled="no", reason="测试网段，误报多")
+        assert done.status_code == 303
+        assert "测试网段，误报多" in client.get(path).text
+    with world.service.database.read() as tx:
+        assert switches.off(tx) == {("north", rule_id)}
+    with world.client("inspector") as client:
+        assert client.get("/rules").status_code == 403
+    with world.client("keeper") as client:
+        assert send(client, path, f"{path}/switch", tenant="*", enabled="no", reason="全市停用").status_code == 303
+
+
+def test_an_exception_is_added_with_an_end_and_ended(world: World, rule_id: str) -> None:
+    path = f"/rules/{rule_id}"
+    tomorrow = (world.clock() + timedelta(days=1)).strftime("%Y-%m-%d")
+    with world.client("officer") as client:
+        wrong = send(client, path, f"{path}/exceptions", tenant="city", condition="a: [", reason="x")
+        assert wrong.status_code == 400
+        assert "a: [" in wrong.text, "what was typed is kept"
+        late = send(
+            client, path, f"{path}/exceptions", tenant="city", condition="a: b", reason="x", expires="2020-01-01"
+        )
+        assert late.status_code == 400
+        done = send(
+            client, path, f"{path}/exceptions", tenant="city", condition="source.ip|cidr: 10.8.0.0/16",
+            reason="漏洞扫描", expires=tomorrow,
+        )  # fmt: skip
+        assert done.status_code == 303
+        page = client.get(path).text
+        assert "10.8.0.0/16" in page
+        number = re.search(rf"{path}/exceptions/(\d+)/end", page)
+        assert number is not None
+        end = f"{path}/exceptions/{number[1]}/end"
+        with world.client("county") as other:
+            assert send(other, path, end, reason="x").status_code == 403
+        assert send(client, path, end, reason="扫描结束").status_code == 303
+    with world.service.database.read() as tx:
+        (kept,) = exceptions.of(tx, rule_id)
+        assert not kept.active(world.clock())
+
+
+def test_a_rule_is_written_tried_and_put_in_force(world: World) -> None:
+    rule_id, user = str(uuid.uuid4()), f"guest-{uuid.uuid4().hex[:6]}"
+    text = DRAFT.format(id=rule_id, user=user)
+    for _ in range(3):
+        world.failed_login("203.0.113.77", user=user)
+    with world.client("officer") as client:
+        assert "logsource" in client.get("/rules/new").text
+        refused = send(client, "/rules/new", "/rules/preview", text="title: x", range="1h")
+        assert refused.status_code == 400
+        assert "第 1 行" in refused.text
+        begun = send(client, "/rules/new", "/rules/preview", text=text, range="1h")
+        assert begun.status_code == 303
+        job = begun.headers["location"]
+        page = wait_until(
+            lambda: (found := client.get(job).text) if "progress" not in found_or(client, job) else "", 60
+        )
+        assert re.search(r"<b>3</b>\s*命中", page), page
+        assert "web01" in page or "host" in page
+        with world.client("county") as other:
+            assert other.get(job).status_code == 404, "somebody else's trial"
+        assert send(client, "/rules/new", "/rules/publish", text=text, reason="").status_code == 400
+        done = send(client, "/rules/new", "/rules/publish", text=text, reason="来宾账号清理")
+        assert done.headers["location"].startswith(f"/rules/{rule_id}")
+        page = client.get(f"/rules/{rule_id}").text
+        assert "来宾登录失败" in page
+        assert "来宾账号清理" in page
+        second = send(client, "/rules/new", "/rules/publish", text=text.replace("low", "high"), reason="改级别")
+        assert second.status_code == 303
+        assert "第 2 版" in client.get(f"/rules/{rule_id}").text
+        assert send(client, f"/rules/{rule_id}", f"/rules/{rule_id}/withdraw", reason="完成").status_code == 303
+        assert client.get(f"/rules/{rule_id}").status_code == 404
+    with world.service.database.read() as tx:
+        assert [one.version for one in drafts.versions(tx, rule_id)] == [2, 1]
+
+
+def found_or(client: object, path: str) -> str:
+    return client.get(path).text  # type: ignore[attr-defined,no-any-return]
+
+
+def test_a_county_writes_rules_for_itself_only_and_nobody_replaces_a_rule_of_a_file(world: World, rule_id: str) -> None:
+    own = DRAFT.format(id=uuid.uuid4(), user="x")
+    with world.client("county") as client:
+        assert send(client, "/rules/new", "/rules/publish", text=own, reason="x").status_code == 403
+        for_city = f"{own}tenants: [city]\n"
+        assert send(client, "/rules/new", "/rules/publish", text=for_city, reason="x").status_code == 403
+        mine = f"{own}tenants: [north]\n"
+        assert send(client, "/rules/new", "/rules/publish", text=mine, reason="x").status_code == 303
+    with world.client("officer") as client:
+        taken = send(client, "/rules/new", "/rules/publish", text=DRAFT.format(id=rule_id, user="x"), reason="x")
+        assert taken.status_code == 400
+        assert rule_id in taken.text
