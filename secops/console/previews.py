@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import secrets
 import threading
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -17,22 +18,23 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from secops import wiring
+from secops.errors import UserError
 from secops.match.draft import read_draft
-from secops.match.resolve import with_needed
-from secops.replay import Limits, replay
+from secops.match.rule import RuleSet
+from secops.replay import Limits, replay, rule_with_feeders
 
 if TYPE_CHECKING:
     from datetime import datetime
     from multiprocessing.process import BaseProcess
     from pathlib import Path
 
-    from secops.replay import Replay
     from secops.settings import Settings
 
 MOST: Final = 3  # trials at once
 KEPT: Final = 50  # answers
 SECONDS: Final = 120.0
 NICE: Final = 10
+TELL_SECONDS: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +68,7 @@ class Previews:
             self._end_of(wanted.account_id)
             running = sum(process.is_alive() for _, process, _ in self._trials.values())
             if running >= MOST:
-                raise wiring.UserError(
+                raise UserError(
                     "preview.busy",
                     "正在试运行的规则过多，请稍后再试。",
                     "Too many rules are being tried just now; try again in a minute.",
@@ -142,20 +144,31 @@ def run(settings: Settings, wanted: Wanted, answer: Path) -> None:
         if rule is None:
             _say(answer, {"state": "failed", "zh": refused[0].zh, "en": refused[0].en})
             return
+        others = [one for one in running if one.id != rule.id]
         found = replay(
             service,
-            with_needed(rule, running),
-            tenants=wanted.tenants,
+            rule_with_feeders(RuleSet((*others, rule)), rule.id),
             start=wanted.start,
             end=wanted.end,
+            tenants=wanted.tenants,
+            only=frozenset({rule.id}),
             limits=Limits(seconds=SECONDS),
-            progress=lambda done, of: _say(answer, {"state": "running", "done": done, "of": of}),
+            progress=_Teller(answer),
         )
-    _say(answer, {"state": "done", **_found(found, rule.id)})
+    _say(answer, {"state": "done", "rule_id": rule.id, "found": found})
 
 
-def _found(found: Replay, rule_id: str) -> dict[str, Any]:
-    return {"rule_id": rule_id, "found": found.as_json()}
+class _Teller:
+    """Says how far it is, at most twice a second."""
+
+    def __init__(self, answer: Path) -> None:
+        self._answer, self._last = answer, 0.0
+
+    def __call__(self, done: int, of: int) -> None:
+        now = time.monotonic()
+        if now - self._last >= TELL_SECONDS:
+            self._last = now
+            _say(self._answer, {"state": "running", "done": done, "of": of})
 
 
 def _say(answer: Path, said: dict[str, Any]) -> None:

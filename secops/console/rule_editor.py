@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from identity.principal import Permission
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from secops.match.rule import Refusal, Rule
 
 RANGES: Final = ("1h", "24h", "7d", "30d")
+MOST_HOURS: Final = 24 * 31
 TEMPLATE: Final = """\
 title:
 title_zh:
@@ -143,7 +144,18 @@ def withdraw(visit: Visit) -> Response:
 
 def _page(visit: Visit, draft: Draft) -> Response:
     bad = draft.refused or draft.wrong
-    return visit.page("rule_editor.html", 400 if bad else 200, draft=draft, ranges=RANGES)
+    hours = _hours(draft.preview["found"]["by_hour"]) if draft.preview and "found" in draft.preview else []
+    return visit.page("rule_editor.html", 400 if bad else 200, draft=draft, ranges=RANGES, hours=hours)
+
+
+def _hours(counted: dict[str, int]) -> list[tuple[datetime, int]]:
+    """Every hour from the first hit to the last, those without one too."""
+    known = {datetime.fromisoformat(hour): number for hour, number in counted.items()}
+    if not known:
+        return []
+    first, last, hour = min(known), max(known), timedelta(hours=1)
+    count = min(int((last - first) / hour) + 1, MOST_HOURS)
+    return [(first + hour * at, known.get(first + hour * at, 0)) for at in range(count)]
 
 
 def _read(visit: Visit, text: str) -> tuple[Rule | None, tuple[Refusal, ...]]:
@@ -153,8 +165,10 @@ def _read(visit: Visit, text: str) -> tuple[Rule | None, tuple[Refusal, ...]]:
 
 def _save(visit: Visit, rule: Rule, text: str, reason: str) -> None:
     service = visit.service
+    said: dict[str, Any] = {
+        "actor": visit.principal.username, "reason": reason, "now": visit.now, "source_ip": visit.source_ip,
+    }  # fmt: skip
     with service.database.begin() as tx:
-        said = {"actor": visit.principal.username, "reason": reason, "now": visit.now, "source_ip": visit.source_ip}
         version = drafts.save(tx, rule_id=rule.id, text=text + "\n", **said)
         drafts.publish(tx, service.console_rules_dir, rule_id=rule.id, version=version.version, **said)
     service.refresh_rules()
