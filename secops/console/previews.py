@@ -22,13 +22,13 @@ from secops.errors import UserError
 from secops.match.draft import read_draft
 from secops.match.rule import RuleSet
 from secops.replay import Limits, replay, rule_with_feeders
+from secops.settings import Settings
 
 if TYPE_CHECKING:
     from datetime import datetime
     from multiprocessing.process import BaseProcess
     from pathlib import Path
 
-    from secops.settings import Settings
 
 MOST: Final = 3  # trials at once
 KEPT: Final = 50  # answers
@@ -74,7 +74,7 @@ class Previews:
                     "Too many rules are being tried just now; try again in a minute.",
                 )
             process = multiprocessing.get_context("spawn").Process(
-                target=run, args=(settings, wanted, answer), name=f"preview-{job}", daemon=True
+                target=run, args=(settings.model_dump(), wanted, answer), name=f"preview-{job}", daemon=True
             )
             process.start()
             self._trials[job] = (wanted, process, answer)
@@ -134,8 +134,9 @@ def mark(service: wiring.Service) -> int:
     return total
 
 
-def run(settings: Settings, wanted: Wanted, answer: Path) -> None:
-    """The trial's process."""
+def run(dumped: dict[str, Any], wanted: Wanted, answer: Path) -> None:
+    """The trial's process; it is handed plain settings, since their class is made when they are read."""
+    settings = Settings(**dumped)
     os.nice(NICE)
     os.umask(0o077)
     with wiring.opened(settings) as service:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -58,7 +58,8 @@ class Draft:
     wrong: UserError | None = None
     preview: dict[str, Any] | None = None
     job: str = ""
-    fields: dict[str, str] = field(default_factory=dict)
+    start: datetime | None = None  # of the trial
+    end: datetime | None = None
 
 
 def new(visit: Visit) -> Response:
@@ -102,7 +103,9 @@ def trial(visit: Visit) -> Response:
     if found is None:
         raise NotFound
     wanted, said = found
-    return _page(visit, Draft(text=wanted.text, range=wanted.range, preview=said, job=job))
+    return _page(
+        visit, Draft(text=wanted.text, range=wanted.range, preview=said, job=job, start=wanted.start, end=wanted.end)
+    )
 
 
 def publish(visit: Visit) -> Response:
@@ -144,17 +147,16 @@ def withdraw(visit: Visit) -> Response:
 
 def _page(visit: Visit, draft: Draft) -> Response:
     bad = draft.refused or draft.wrong
-    hours = _hours(draft.preview["found"]["by_hour"]) if draft.preview and "found" in draft.preview else []
+    found = (draft.preview or {}).get("found", {})
+    hours = _hours(found["by_hour"], draft.start, draft.end) if found.get("hits") and draft.start and draft.end else []
     return visit.page("rule_editor.html", 400 if bad else 200, draft=draft, ranges=RANGES, hours=hours)
 
 
-def _hours(counted: dict[str, int]) -> list[tuple[datetime, int]]:
-    """Every hour from the first hit to the last, those without one too."""
+def _hours(counted: dict[str, int], start: datetime, end: datetime) -> list[tuple[datetime, int]]:
+    """Every hour of the span, those without a hit too."""
     known = {datetime.fromisoformat(hour): number for hour, number in counted.items()}
-    if not known:
-        return []
-    first, last, hour = min(known), max(known), timedelta(hours=1)
-    count = min(int((last - first) / hour) + 1, MOST_HOURS)
+    first, hour = start.replace(minute=0, second=0, microsecond=0), timedelta(hours=1)
+    count = min(int((end - first) / hour) + 1, MOST_HOURS)
     return [(first + hour * at, known.get(first + hour * at, 0)) for at in range(count)]
 
 
