@@ -18,12 +18,13 @@ pytestmark = [pytest.mark.browser, pytest.mark.process, pytest.mark.timeout(300)
 PAGES = {
     "": ["/login"],
     "officer": [
-        "/", "/events", "/events?q=event.kind:pipeline_error", "/alerts", "/alerts/1", "/tickets", "/tickets/1", "/evidence", "/rules", "/me",
+        "/", "/events", "/events?q=event.kind:pipeline_error", "/alerts", "/alerts/1", "/tickets", "/tickets/1", "/evidence", "/rules", "/rules/new", "/rules/RULE", "/rules/imports", "/me",
     ],
     "admin": ["/", "/people", "/people/PERSON"],
     "auditor": ["/audit"],
     "servant": ["/"],
 }  # fmt: skip
+RULE = "9379e817-21aa-4bd8-bb56-65db092321f7"  # a correlation of ours
 WIDTHS = (1280, 768, 390)
 # What a person with a screen reader or weak eyes would stumble over, found in the page itself.
 FAULTS = """() => {
@@ -119,7 +120,9 @@ def visit(browser: Browser, world: World, username: str, **context: Any) -> Iter
 def test_pages_have_no_faults(browser: Browser, world: World, username: str, scheme: str) -> None:
     faults = []
     with visit(browser, world, username, color_scheme=scheme) as (page, complaints):
-        for path in (one.replace("PERSON", world.people["officer"].account_id) for one in PAGES[username]):
+        for path in (
+            one.replace("PERSON", world.people["officer"].account_id).replace("RULE", RULE) for one in PAGES[username]
+        ):
             answer = page.goto(world.origin + path)
             assert answer is not None
             assert answer.status == 200, path
