@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from secops.match.load import read_rule
 from secops.match.resolve import resolve
 from secops.match.rule import Refusal
-from secops.match.source import RuleError, read_documents
+from secops.match.source import Block, RuleError, read_documents
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -46,4 +46,6 @@ def _read(text: str, placeholders: Mapping[str, tuple[str, ...]]) -> Rule:
             f"one rule is expected here, there are {len(documents)} documents",
         )
     line, document = documents[0]
+    if not isinstance(document, Block) or not document.get("id"):
+        raise RuleError(line, "请给规则写明 id（UUID）", "give the rule an id (a UUID): its versions are kept by it")
     return read_rule(document, FILE, line, placeholders)
