@@ -42,6 +42,16 @@ def test_records_of_one_event_complete_one_another_in_any_order() -> None:
         assert {event["process.working_directory"] for event in events.values()} == {"/root"}
 
 
+def test_records_from_the_journal_are_joined_by_the_number_beside_them() -> None:
+    frame = '{{"_TRANSPORT": "audit", "SYSLOG_IDENTIFIER": "audit", "_AUDIT_ID": "77", "_HOSTNAME": "db-01", "_SOURCE_REALTIME_TIMESTAMP": "1795507200123000", "MESSAGE": "{}"}}'
+    call = 'SYSCALL arch=c000003e syscall=59 success=yes pid=2300 uid=0 auid=0 comm=\\"id\\" exe=\\"/usr/bin/id\\"'
+    program = 'EXECVE argc=2 a0=\\"id\\" a1=\\"-u\\"'
+    _, started = read(frame.format(call), frame.format(program), form="journal")
+    assert started["event.dataset"] == "linux.process"
+    assert started["process.command_line"] == "id -u"
+    assert started["process.executable"] == "/usr/bin/id"
+
+
 def test_records_of_other_events_hosts_and_senders_stay_apart() -> None:
     events = read(PROGRAM.format(n=1), CALL.format(n=2), "node=other " + CALL.format(n=1))
     assert "process.pid" not in events[0]

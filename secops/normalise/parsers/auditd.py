@@ -60,6 +60,8 @@ def parse(event: Event, message: str) -> None:
     kind, _, rest = message.partition(" ")
     if kind in _MEANING and "=" in rest:
         _fill(event, kind, rest)
+        if "event.sequence" in event:  # the journal keeps the serial number beside the message
+            event["original"]["audit_id"] = f"{event['@timestamp']}:{event['event.sequence']}"
 
 
 def parse_line(event: Event, line: str, desk: Desk) -> bool:

@@ -44,6 +44,8 @@ def parse(record: Record, line: str, desk: Desk) -> list[Event]:
         event["process.name"] = program
     if (pid := number(entry.get("_PID"))) is not None:
         event["process.pid"] = pid
+    if (serial := number(entry.get("_AUDIT_ID"))) is not None:
+        event["event.sequence"] = serial
     _priority(event, entry)
     _when(event, entry, desk)
     return refine(event, program, message, desk)
