@@ -23,6 +23,7 @@ _LEAD = "%%10"
 _ORDER = 10  # devices are asked first: there are many of them, and their beginning is plain
 _HEAD = 200
 _LONGEST_ATTRIBUTES = 1024
+_LINES = frozenset({"VTY", "Console", "AUX", "TTY", "CON", "AUX user", "VTY user"})
 _MOST_GROUPS = 4  # of attributes before the text
 _VERDICTS = {
     "permit": "traffic_allowed",
@@ -32,7 +33,7 @@ _VERDICTS = {
 }
 _DEVICE = Maker("h3c.comware", "H3C", "Comware")
 _FIREWALL = _DEVICE._replace(type="firewall")
-_FIREWALLS = frozenset({"FILTER", "ASPF", "ATK", "NAT", "IPS", "AAFILTER", "SECP", "UFLT", "SESSION"})
+_FIREWALLS = frozenset({"FILTER", "ASPF", "ATK", "NAT", "IPS", "ANTI-VIR", "OBJP", "SECP", "UFLT", "SESSION", "AUDIT"})
 
 
 def claims(start: str) -> bool:
@@ -98,9 +99,9 @@ def _attributes(head: str) -> dict[str, str]:
 
 
 def _numbered(text: str) -> dict[str, str]:
-    """Read ``SrcIPAddr(1003)=192.0.2.1;DstIPAddr(1007)=198.51.100.7;``."""
+    """Read ``SrcIPAddr(1003)=192.0.2.1;DstIPAddr(1007)=198.51.100.7;``; the attack module ends with a full stop."""
     found: dict[str, str] = {}
-    for part in text.split(";", MOST_PAIRS)[:MOST_PAIRS]:
+    for part in text.rstrip(".").split(";", MOST_PAIRS)[:MOST_PAIRS]:
         name, equals, value = part.partition("=")
         if equals:
             found[name.partition("(")[0].strip()[:48]] = value[:2048]
@@ -109,7 +110,10 @@ def _numbered(text: str) -> dict[str, str]:
 
 def _command(event: Event, text: str) -> None:
     """``Command is display version``, ``Command display x in view shell failed to be matched.``."""
-    command = text.partition("Command is ")[2] or text.partition("Command ")[2].rpartition(" in view ")[0]
+    command = text.partition("Command is ")[2]
+    if not command:
+        command = text.partition("Command ")[2].removesuffix(" is permission denied.")
+        command = command.rpartition(" in view ")[0] or command
     if command:
         event["process.command_line"] = command[:2048].strip()
 
@@ -117,26 +121,32 @@ def _command(event: Event, text: str) -> None:
 def _logged(event: Event, text: str) -> None:
     """``NAME logged in from 192.0.2.1.``; the name is an account's."""
     name, _, where = text.rpartition(" logged in from " if " logged in from " in text else " logged out from ")
-    user(event, name)
+    _somebody(event, name)
     peer(event, where)
+
+
+def _somebody(event: Event, name: str) -> None:
+    """Note who it was; where only a password is asked for, the line stands for the name."""
+    if name not in _LINES:
+        user(event, name)
 
 
 def _failed(event: Event, text: str) -> None:
     """``[SSH user ]NAME failed to log in from 192.0.2.1[ on VTY0].``: the name is chosen by whoever tries."""
     name, _, where = text.rpartition(" failed to log in from ")
-    user(event, name.removeprefix("SSH user ").removeprefix("Telnet user "))
+    _somebody(event, name.removeprefix("SSH user ").removeprefix("Telnet user "))
     peer(event, where)
 
 
 def _ssh(event: Event, text: str) -> None:
     """``Authentication failed for [user ]NAME from 192.0.2.1 port 22 ...``, ``SSH user NAME from 192.0.2.1 port 22 passed ...``."""
-    head, _, where = text.rpartition(" from ")
+    head, _, where = text.rpartition(" (IP: " if " (IP: " in text else " from ")
     for lead in ("Authentication failed for user ", "Authentication failed for ", "SSH user ", "User "):
         if head.startswith(lead):
             user(event, head[len(lead) :])
             break
     peer(event, where)
-    failed = "Authentication failed" in text[:24] or " failed" in where
+    failed = text.startswith(("Authentication failed", "Invalid username")) or " failed" in where
     passed = " passed " in where or " accepted " in where
     if failed or passed:
         act(event, "device_ssh_auth")
@@ -176,6 +186,23 @@ def _saved(event: Event, _text: str) -> None:
         event["event.outcome"] = "success" if found.get("OperateState") == "success" else "failure"
 
 
+def _blacklisted(event: Event, text: str) -> None:
+    """``NAME was added to the blacklist for failed login attempts.``."""
+    user(event, text.partition(" was added")[0])
+
+
+def _denied(event: Event, text: str) -> None:
+    """``The SSH Connection 192.0.2.1 request was denied according to ACL rules.``."""
+    peer(event, text.partition("onnection ")[2])
+
+
+def _ftp(event: Event, text: str) -> None:
+    """``User NAME (192.0.2.1) has logged in successfully.``."""
+    name, _, where = text.removeprefix("User ").partition(" (")
+    user(event, name)
+    peer(event, where.partition(")")[0])
+
+
 def _sftp(event: Event, text: str) -> None:
     """``User NAME at 192.0.2.1 requested operation: put file flash:/a.bin``."""
     name, _, rest = text.removeprefix("User ").partition(" at ")
@@ -204,26 +231,34 @@ def _account(event: Event, text: str) -> None:
 
 _READERS: Final[dict[str, Callable[[Event, str], None]]] = {
     **dict.fromkeys(("SHELL_CMD", "SHELL_CMD_MATCHFAIL", "SHELL_CMD_EXECUTEFAIL", "SHELL_CMDDENY", "SHELL_CMD_LOCKEDBYOTHER"), _command),
-    **dict.fromkeys(("SHELL_LOGIN", "SHELL_LOGOUT"), _logged),
+    **dict.fromkeys(("SHELL_LOGIN", "SHELL_LOGOUT", "LOGIN", "LOGOUT"), _logged),
     **dict.fromkeys(("LOGIN_FAILED", "SHELL_LOGINFAIL"), _failed),
-    **dict.fromkeys(("SSHS_LOG", "SSHLOG", "SSHS_AUTH_SUCCESS", "SSHS_AUTH_FAIL"), _ssh),
+    **dict.fromkeys(("SSHS_LOG", "SSHLOG", "SSHS_AUTH_PWD_LOG", "SSHS_AUTH_SUCCESS", "SSHS_AUTH_FAIL", "SSHS_AUTH_EXCEED_RETRY_TIMES"), _ssh),
     **dict.fromkeys(("PHY_UPDOWN", "LINK_UPDOWN"), _interface_state),
     **dict.fromkeys(("BGP_STATE_CHANGED", "BGP_LOG"), _bgp),
     **dict.fromkeys(("OSPF_NBR_CHG", "OSPF_LAST_NBR_DOWN"), _ospf),
     "SNMP_AUTHENTICATION_FAILURE": _snmp,
+    "PWDCTL_ADD_BLACKLIST": _blacklisted,
+    "LOGIN_INVALID_USERNAME_PWD": _ssh,
+    "FTPD_LOGIN": _ftp,
+    **dict.fromkeys(("SSH_ACL_DENY", "TELNETD_ACL_DENY"), _denied),
     "CFGMAN_OPTCOMPLETION": _saved,
-    "SSHS_SFTP_OPER": _sftp,
+    **dict.fromkeys(("SSHS_SFTP_OPER", "SSHS_SCP_OPER"), _sftp),
     "MAC_NOTIFICATION": _moved,
-    **dict.fromkeys(("DUPIFIP", "DUPIP", "ARP_SRC_MAC_FOUND_ATTACK", "DUPVRRPIP", "ARP_ACTIVE_ACK_NO_REPLY"), _on_interface),
+    **dict.fromkeys(("DUPIFIP", "DUPIP", "ARP_SRC_MAC_FOUND_ATTACK", "ARP_INSPECTION", "DUPVRRPIP", "ARP_ACTIVE_ACK_NO_REPLY"), _on_interface),
     **dict.fromkeys(("LS_PWD_ADDBLACKLIST", "LOCALSVR_PROMPTED_CHANGE_PWD", "LS_ADD_USER_TO_GROUP", "LS_DEL_USER_FROM_GROUP"), _account),
 }  # fmt: skip
 
 # Mnemonic -> action (secops.normalise.devices.MEANINGS); Comware's mnemonics begin with their module.
 _ACTIONS: Final[dict[str, str]] = {
-    "SHELL_LOGIN": "device_login",
-    "SHELL_LOGOUT": "device_logout",
+    **dict.fromkeys(("SHELL_LOGIN", "LOGIN", "FTPD_LOGIN"), "device_login"),
+    **dict.fromkeys(("SHELL_LOGOUT", "LOGOUT"), "device_logout"),
     **dict.fromkeys(("LOGIN_FAILED", "SHELL_LOGINFAIL"), "device_login_failed"),
-    "LS_PWD_ADDBLACKLIST": "device_user_locked",
+    **dict.fromkeys(("LS_PWD_ADDBLACKLIST", "PWDCTL_ADD_BLACKLIST"), "device_user_locked"),
+    **dict.fromkeys(("SSH_ACL_DENY", "TELNETD_ACL_DENY", "SNMP_ACL_RESTRICTION"), "device_access_denied"),
+    "SNMP_SET": "snmp_set",
+    "DOT1X_LOGIN_FAILURE": "nac_login_failed",
+    "OSPF_RTRID_CONFLICT_INTRA": "routing_conflict",
     "LS_PWD_MODIFY_SUCCESS": "device_password_changed",
     "LS_PWD_MODIFY_FAIL": "device_password_change_failed",
     **dict.fromkeys(("LS_ADD_USER_TO_GROUP", "LS_DEL_USER_FROM_GROUP"), "device_user_changed"),
@@ -246,7 +281,7 @@ _ACTIONS: Final[dict[str, str]] = {
     **dict.fromkeys(("STP_BPDU_PROTECTION", "STP_BPDU_RECEIVE_EXPIRY"), "bpdu_guard"),
     **dict.fromkeys(("LPDETECT_LOOPED", "LPDETECT_EXISTED", "STP_LOOPBACK_PROTECTION"), "loop_detected"),
     "MAC_NOTIFICATION": "mac_flapping",
-    **dict.fromkeys(("ARP_SRC_MAC_FOUND_ATTACK", "ARP_RATE_EXCEEDED", "ARP_SENDER_IP_INVALID", "ARP_SENDER_MAC_INVALID"), "arp_attack"),
+    **dict.fromkeys(("ARP_SRC_MAC_FOUND_ATTACK", "ARP_INSPECTION", "ARP_RATE_EXCEEDED", "ARP_SENDER_IP_INVALID", "ARP_SENDER_MAC_INVALID"), "arp_attack"),
     "PORTSEC_VIOLATION": "port_security",
     **dict.fromkeys(("STORM_CONSTRAIN_CONTROLLED", "STORM_CONSTRAIN_EXCEED"), "storm_control"),
     **dict.fromkeys(("CPU_MINOR_THRESHOLD", "CPU_SEVERE_THRESHOLD", "CORE_EXCEED_THRESHOLD"), "cpu_high"),
@@ -258,18 +293,27 @@ _ACTIONS: Final[dict[str, str]] = {
     **dict.fromkeys(("POWER_RECOVERED", "FAN_RECOVERED", "TEMPERATURE_NORMAL"), "device_recovered"),
     **dict.fromkeys(("LICENSE_EXPIRE_SOON", "LICENSE_EXPIRED"), "license_expiring"),
     **dict.fromkeys(("IPSEC_SA_TERMINATE", "IKE_P1_SA_TERMINATE", "IKE_P2_SA_TERMINATE"), "vpn_tunnel_down"),
-    "SSHS_SFTP_OPER": "file_transferred",
+    **dict.fromkeys(("SSHS_SFTP_OPER", "SSHS_SCP_OPER"), "file_transferred"),
 }  # fmt: skip
 
 _PARTS: Final = (
     ("LOGIN_FAIL", "device_login_failed"), ("AUTH_SERVER_DOWN", "aaa_server_down"),
-    ("LICENSE_EXPIR", "license_expiring"), ("DHCPSP_", "dhcp_snooping"), ("DHCP_SNOOPING", "dhcp_snooping"),
+    ("LICENSE_EXPIR", "license_expiring"), ("_RULE_CREATE_SUCCESS", "policy_changed"), ("_RULE_DELETE_SUCCESS", "policy_changed"), ("_RULE_UPDATE_SUCCESS", "policy_changed"),
+    ("IPS_IPV4", "intrusion_detected"), ("IPS_IPV6", "intrusion_detected"), ("ANTI-VIRUS_IPV4", "intrusion_detected"), ("DHCPSP_", "dhcp_snooping"), ("DHCP_SNOOPING", "dhcp_snooping"),
 )  # fmt: skip
 
 
 def _action(module: str, mnemonic: str) -> str:
-    if module in _FIREWALLS:
-        return ""  # one mnemonic for permit and deny: the pairs say which
+    if module in {"FILTER", "ASPF", "NAT", "SESSION"}:  # one mnemonic for permit and deny: the pairs say which
+        return "traffic_denied" if mnemonic.startswith("DENY") else ""
+    if module == "ATK":
+        return (
+            "flood_detected"
+            if "FLOOD" in mnemonic
+            else "scan_detected"
+            if "SCAN" in mnemonic or "SWEEP" in mnemonic
+            else "device_attack"
+        )
     action = _ACTIONS.get(mnemonic)
     if action is not None:
         return action

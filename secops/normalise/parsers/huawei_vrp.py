@@ -20,6 +20,7 @@ from secops.normalise.devices import (
     neighbor,
     pairs,
     peer,
+    user,
     with_command,
 )
 from secops.normalise.devices import head as make_head
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 _LEAD = "%%01"
 _ORDER = 10  # devices are asked first: there are many of them, and their beginning is plain
+_TRAP = "OID 1.3.6.1.4.1.2011."  # Huawei's number among the private enterprises
 _HEAD = 200  # characters in which module, severity and mnemonic end
 _WIDE = str.maketrans({"（": "(", "）": ")", "，": ",", "＝": "=", "：": ":", "；": ";"})
 _DEVICE = Maker("huawei.vrp", "Huawei", "VRP")
@@ -41,14 +43,18 @@ _FIREWALLS = frozenset({"SEC", "POLICY", "SECPOLICY", "SECLOG", "ATK", "IPS", "A
 
 
 def claims(start: str) -> bool:
-    """Whether the message is of this maker."""
-    return start.startswith(_LEAD)
+    """Whether it is this maker's: his mark, or a trap of his written out, whose module stands where a program does."""
+    return start.startswith((_LEAD, _TRAP))
 
 
 def parse(event: Event, message: str, _desk: Desk) -> None:
-    """Read a message that begins with ``%%01``."""
-    colon = message.find(":", len(_LEAD), _HEAD)
-    head = _head(message[len(_LEAD) : colon].partition("(")[0].partition("[")[0]) if colon > 0 else None
+    """Read ``%%01MODULE/SEVERITY/MNEMONIC:TEXT``, or the text of a trap whose head became the program."""
+    if message[: len(_LEAD)] == _LEAD:
+        colon = message.find(":", len(_LEAD), _HEAD)
+        name = message[len(_LEAD) : colon] if colon > 0 else ""
+    else:
+        colon, name = -1, str(event.get("process.name", ""))
+    head = _head(name.partition("(")[0].partition("[")[0])
     if head is None:
         return
     begin(event, head)
@@ -87,6 +93,8 @@ def _components(event: Event, text: str) -> str:
 def _pairs_of(text: str) -> dict[str, str]:
     if text[:5] == "vsys=":  # USG: the whole text
         return pairs(text.rstrip("."))
+    if text[:6] == "IPVer=":
+        return pairs(text.rstrip("."), ",")
     inside = in_brackets(text)
     if not inside:
         return pairs(text) if " = " in text else {}
@@ -137,9 +145,20 @@ def _super(event: Event, _text: str, found: dict[str, str]) -> None:
     event["event.outcome"] = "success" if result[:7] == "success" else "failure" if result else "unknown"
 
 
+def _threat(event: Event, _text: str, found: dict[str, str]) -> None:
+    """``An intrusion was detected. (..., Event=NAME, ...)``."""
+    if found.get("Event"):
+        event["rule.name"] = found["Event"]
+
+
+def _account(event: Event, text: str, _found: dict[str, str]) -> None:
+    """``Local account NAME has been locked.``."""
+    user(event, text.partition("ccount ")[2].partition(" ")[0])
+
+
 def _answer(event: Event, text: str, _found: dict[str, str]) -> None:
     """``The user chose Y when deciding whether to ...``: only a yes did it."""
-    if "chose N" in text:
+    if "chose N" in text or "选择了N" in text:
         event["event.outcome"] = "failure"
         event["event.reason"] = "cancelled"
     else:
@@ -154,7 +173,9 @@ _READERS: Final[dict[str, Callable[[Event, str, dict[str, str]], None]]] = {
     **dict.fromkeys(("SHELL/LOGIN", "CLI/LOGIN", "SHELL/LOGINFAILED", "LINE/LOGIN_FAIL"), _login),
     **dict.fromkeys(("L2IFPPI/MFLPVLANALARM", "FEI/hwMflpVlanLoopAlarm_active"), _moved),
     "CMD/SUPERLOGIN": _super,
+    "IPSTRAP/THREATTRAP": _threat,
     **dict.fromkeys(("CFM/SAVE", "CFM/SAVE_FILE", "CMD/REBOOT", "CMD/SYSTEM_REBOOT", "CFM/RST_CFG"), _answer),
+    **dict.fromkeys(("AAA/LOCALACCOUNT_LOCK", "AAA/LOCALACCOUNT_UNLOCK", "AAA/LOCALACCOUNT_DELETE", "AAA/LOCALACCOUNT_MODIFY"), _account),
 }  # fmt: skip
 
 # MODULE/MNEMONIC -> action (secops.normalise.devices.MEANINGS).
@@ -178,8 +199,11 @@ _ACTIONS: Final[dict[str, str]] = {
     **dict.fromkeys(("CMD/SUPERLOGIN", "LINE/AUTHORITY_CHANGE"), "device_privilege_changed"),
     **dict.fromkeys(("AAA/LOCALACCOUNT_LOCK", "AAA/REMOTEACCOUNT_LOCK"), "device_user_locked"),
     "AAA/LOCALACCOUNT_DELETE": "device_user_removed",
-    **dict.fromkeys(("AAA/LOCALACCOUNT_MODIFY", "AAA/LOCALACCOUNT_UNLOCK"), "device_user_changed"),
-    "AAA/LOCALACCOUNT_PASSWORD_MODIFY": "device_password_changed",
+    "AAA/LOCALACCOUNT_UNLOCK": "device_user_changed",
+    "SHELL/LOGIN_FAIL_FOR_INPUT_TIMEOUT": "",  # nobody answered the prompt: no attempt
+    **dict.fromkeys(("AAA/LOCALACCOUNT_PASSWORD_MODIFY", "AAA/LOCALACCOUNT_MODIFY"), "device_password_changed"),
+    "CFM/RST_CFG": "device_config_erased",
+    "SNMP/SNMP_MIB_SET": "snmp_set",
     "SHELL/CHANGE_PASSWORD_FAIL": "device_password_change_failed",
     **dict.fromkeys(
         ("SHELL/CMDRECORD", "CLI/CMDRECORD", "SHELL/DISPLAY_CMDRECORD", "SHELL/CMDCONFIRM_NOPROMPT"), "device_command"
@@ -194,7 +218,7 @@ _ACTIONS: Final[dict[str, str]] = {
     **dict.fromkeys(("RDS/RDAUTHUP", "RDS/RDACCTUP", "TAC/TACAUTHUP", "TAC/TACACCTUP", "TAC/TACAUTHORUP"), "aaa_server_up"),
     **dict.fromkeys(("SNMP/SNMP_FAIL", "SNMP/SNMP_IPLOCK"), "snmp_auth_failed"),
     **dict.fromkeys(("NTP/SOURCE_LOST", "NTP/REACHABILITY_CHANGE"), "ntp_lost"),
-    **dict.fromkeys(("SSH/SCP_FILE_DOWNLOAD", "FTPS/REQUEST", "SSH/SFTP_FILE_INFO", "FTPS/FTPS_OPERATE_FILE"), "file_transferred"),
+    **dict.fromkeys(("SSH/SCP_FILE_DOWNLOAD", "SSH/SCP_FILE_UPLOAD", "SSH/SFTP_FILE_INFO", "CFM/CFM_TRANS_FILE"), "file_transferred"),
     "BGP/BGP_AUTH_FAILED": "bgp_auth_failed",
     "OSPF/PACKET_AUTH_FAIL": "ospf_auth_failed",
     **dict.fromkeys(("MSTP/ROOT_LOST", "MSTP/ROOT_PROTECTION"), "stp_root_changed"),
@@ -209,11 +233,11 @@ _ACTIONS: Final[dict[str, str]] = {
     ),
     **dict.fromkeys(("ARP/ARP_DUPLICATE_IPADDR", "ARP/ARP_IPCONFLICT_TRAP", "ARP/hwEthernetARPIPConflictEvent"), "arp_conflict"),
     **dict.fromkeys(
-        ("SECE/ARPMISS", "SECE/SPECIFY_SIP_ATTACK", "SECE/ARP_PACKET_CHECK", "SECE/ARP_ENTRY_CHECK"), "arp_attack"
+        ("SECE/GWCONFLICT", "SECE/DAI_DROP_PACKET", "SECE/SPECIFY_SIP_ATTACK", "SECE/ARP_PACKET_CHECK", "SECE/ARP_ENTRY_CHECK"), "arp_attack"
     ),
     **dict.fromkeys(("DHCP/hwDhcpPktRateAlarm", "DHCP/PKT_DISCARD", "DHCP/hwDhcpSnpChaddrAlarm"), "dhcp_snooping"),
     **dict.fromkeys(("L2IFPPI/PORTSECRCVILLEGALMAC", "L2IFPPI/PORTSECRCVINSECUREMAC_ALARM"), "port_security"),
-    **dict.fromkeys(("DEFD/CPCAR_DROP_MPU", "DEFD/CPCAR_DROP_LPU", "SECE/USER_ATTACK", "SECE/PORT_ATTACK"), "device_attack"),
+    **dict.fromkeys(("DEFD/CPCAR_DROP_MPU", "DEFD/CPCAR_DROP_LPU", "SECE/USER_ATTACK", "SECE/PORT_ATTACK", "SECE/PORT_ATTACK_OCCUR"), "device_attack"),
     "SECE/STORMCTRL": "storm_control",
     **dict.fromkeys(("VOSCPU/CPU_USAGE_HIGH", "ENTITYTRAP/ENTITYCPUALARM"), "cpu_high"),
     **dict.fromkeys(("VOSMEM/MEM_USAGE_HIGH", "ENTITYTRAP/ENTITYMEMORYALARM"), "memory_high"),
@@ -223,6 +247,8 @@ _ACTIONS: Final[dict[str, str]] = {
     **dict.fromkeys(("ENTITYTRAP/ENTITYREMOVE", "ALML/ENTPOUT", "ENTITYTRAP/BOARDREMOVE"), "card_removed"),
     **dict.fromkeys(("LCS/LICENSE_EXPIRING", "LCS/LICENSE_EXPIRED", "LCS/hwGtlDefaultValue_active"), "license_expiring"),
     **dict.fromkeys(("IPSEC/IPSECTUNNELSTOP", "IPSEC/TUNNEL_DOWN", "L2TP/TUNNEL_DOWN"), "vpn_tunnel_down"),
+    "SECLOG/SESSION_TEARDOWN": "session_ended",
+    **dict.fromkeys(("IPSTRAP/THREATTRAP", "IPS/THREAT"), "intrusion_detected"),
     **dict.fromkeys(("SEC/POLICYDENY", "POLICY/POLICYDENY", "SECPOLICY/POLICYDENY"), "traffic_denied"),
     **dict.fromkeys(("SEC/POLICYPERMIT", "POLICY/POLICYPERMIT", "SECPOLICY/POLICYPERMIT"), "traffic_allowed"),
 }  # fmt: skip

@@ -42,6 +42,10 @@ _DEVICE = re.compile(
     r"(?:[.:](?P<fraction>\d{1,9}))?(?P<offset>[+-]\d\d:\d\d)?(?: (?P<late_year>20\d\d)(?= ))?(?: (?:UTC|GMT|CST|BJT))?(?P<colon>:)? ",
     re.ASCII,
 )
+_UPTIME = re.compile(
+    r"(?:\d{1,10}: ?)?[*.]?(?:\d{1,3}[ywd]\d{1,3}[wdh]|(?:\d{1,5}:)?\d\d:\d\d:\d\d(?:\.\d{1,6})?): (?:(?P<host>[\w.-]{1,64}) )?(?=%)",
+    re.ASCII,
+)  # a device that knows no time writes how long it has run
 _BEHIND_RELAY = frozenset(
     "*.0123456789"
 )  # a relay put a header of its own before the device's "1741: *Jan  7 01:21:44: "
@@ -182,7 +186,8 @@ def _late_year(body: str) -> bool:
 def _device_header(body: str, desk: Desk) -> tuple[str | None, str, str]:
     found = _DEVICE.match(body[:_HEADER])
     if found is None:
-        return None, "", body
+        since_start = _UPTIME.match(body[:_HEADER])
+        return (None, since_start["host"] or "", body[since_start.end() :]) if since_start else (None, "", body)
     _, host, month, day, year, clock, fraction, offset, late_year, colon = found.groups()
     claimed = _device_time((month, day, year or late_year, clock, offset or ""), desk.ingested[:10], desk.zone)
     if claimed and fraction:
