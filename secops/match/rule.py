@@ -26,6 +26,13 @@ class Wild(StrEnum):
     MANY = "*"  # any number of characters, none included
     ONE = "?"  # exactly one character
 
+    def __eq__(self, other: object) -> bool:
+        """A wildcard is not the literal text it is written as: patterns are keys of caches."""
+        return self is other
+
+    def __hash__(self) -> int:
+        return hash(("wildcard", self.value))
+
 
 @dataclass(frozen=True, slots=True)
 class Pattern:

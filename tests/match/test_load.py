@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from secops.match.atoms import evaluate
 from secops.match.load import load_rules
 from secops.match.rule import Correlation, RuleSet
 from secops.match.source import MAX_BYTES
@@ -205,3 +206,14 @@ def test_names_become_ids_and_what_is_referred_to_comes_first(load: Documents) -
 def test_a_rule_that_only_feeds_does_not_alert(load: Documents, *, generate: bool, alerts: bool) -> None:
     found = load(rule({"a": {"f": "x"}, "condition": "a"}, name="base"), correlation({**COUNT, "generate": generate}))
     assert [each.info.alert for each in found.rules] == [alerts, True]
+
+
+def test_a_wildcard_and_the_literal_star_are_not_the_same_to_any_cache(load: Documents) -> None:
+    found = load(rule({"s": {"f": "*"}, "condition": "s"}, 1), rule({"s": {"f": r"\*"}, "condition": "s"}, 2))
+    bodies = [each.body for each in found.rules]
+    assert bodies[0] != bodies[1]
+    assert len({each.expression for each in bodies}) == 2
+    assert [[evaluate(each.expression, {"f": text}) for each in bodies] for text in "*x"] == [
+        [True, True],
+        [True, False],
+    ]
