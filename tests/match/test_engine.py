@@ -18,7 +18,7 @@ from secops.match.scan import Databases
 from tests.match import naive
 from tests.match.conftest import Documents, rule
 
-PLACEHOLDERS = {"admins": ("root", "管理员")}
+PLACEHOLDERS = {"admins": ("root", "管理员", "a*")}
 
 
 def holds(found: RuleSet, event: dict[str, Any]) -> list[str]:
@@ -208,8 +208,15 @@ def test_a_hit_says_which_fields_made_it(load: Documents) -> None:
 TEXT = st.text(alphabet="abAB.\\/-*? σΣς中", max_size=6)
 SCALAR = st.one_of(TEXT, st.integers(-3, 30), st.booleans(), st.none(), st.floats(-3, 3, width=16))
 FIELD = st.sampled_from(["f", "g", "h"])
-EVENTS = st.dictionaries(FIELD, st.one_of(SCALAR, st.lists(SCALAR, max_size=3)), max_size=3)
+ADDRESS = st.sampled_from(["10.0.0.1", "10.1.2.3", "::1", "::ffff:10.0.0.1", "fe80::1%eth0", "10.0.0.0/9", "10.0.0"])
+TIME = st.sampled_from(["2026-11-24T03:30:00Z", "2026-11-24 11:30:00+08:00", "1769990400", "2026-11-24"])
+ENCODED = st.sampled_from([base64.b64encode(text.encode()).decode() for text in ("a", "ab", "xab", "中a", "x中ab")])
+VALUE = st.one_of(SCALAR, ADDRESS, TIME, ENCODED)
+NESTED = st.lists(st.one_of(VALUE, st.lists(VALUE, max_size=2), st.dictionaries(FIELD, VALUE, max_size=1)), max_size=3)
+EVENTS = st.dictionaries(FIELD, st.one_of(VALUE, NESTED, st.dictionaries(FIELD, VALUE, max_size=1)), max_size=3)
 AFFIX = st.sampled_from(["", "|contains", "|startswith", "|endswith"])
+PLAIN = st.sampled_from(["xab", "中"])
+GIVEN = st.sampled_from(["%admins%", "a%admins%", r"\%admins%", r"\\%admins%*", "%", "a%b"])
 REGEXES = st.sampled_from(["a+b", "^a", "b$", "[ab]{2}", r"\.", "a|b", "(?:ab)*A", "σ", "^.{2}$", r"\\", ""])
 
 
@@ -223,13 +230,24 @@ ITEMS = st.one_of(
         st.builds("{}{}{}".format, FIELD, AFFIX, st.sampled_from(["", "|all", "|cased", "|cased|all", "|neq"])),
         one_or_many(st.one_of(TEXT, st.integers(0, 30))),
     ),
-    st.tuples(st.builds("{}|windash{}".format, FIELD, AFFIX), one_or_many(TEXT)),
-    st.tuples(st.builds("{}|re{}".format, FIELD, st.sampled_from(["", "|i", "|m", "|s"])), one_or_many(REGEXES)),
+    st.tuples(st.builds("{}|windash{}{}".format, FIELD, AFFIX, st.sampled_from(["", "|all"])), one_or_many(TEXT)),
+    st.tuples(
+        st.builds("{}|re{}".format, FIELD, st.sampled_from(["", "|i", "|m", "|s", "|all"])), one_or_many(REGEXES)
+    ),
+    st.tuples(st.builds("{}|re{}".format, FIELD, AFFIX), one_or_many(REGEXES)),
+    st.tuples(st.builds("{}|base64offset|contains{}".format, FIELD, st.sampled_from(["", "|all"])), one_or_many(PLAIN)),
+    st.tuples(st.builds("{}|expand{}".format, FIELD, AFFIX), one_or_many(GIVEN)),
+    st.tuples(st.builds("{}|cidr".format, FIELD), one_or_many(st.sampled_from(["10.0.0.0/8", "10.0.0.0/30", "::/64"]))),
+    st.tuples(st.builds("{}|hour{}".format, FIELD, st.sampled_from(["", "|gt", "|lte", "|neq"])), st.integers(0, 23)),
     st.tuples(st.builds("{}|{}".format, FIELD, st.sampled_from(["lt", "lte", "gt", "gte"])), st.integers(-2, 9)),
     st.tuples(st.builds("{}|exists".format, FIELD), st.booleans()),
     st.tuples(st.builds("{}|fieldref{}".format, FIELD, AFFIX), FIELD),
 )
+WORDS = st.tuples(
+    st.sampled_from(["|all", "|windash", "|cased", "|startswith", "|neq"]), one_or_many(st.text("abA-", min_size=1))
+)
 SELECTIONS = st.one_of(
+    st.lists(WORDS, min_size=1, max_size=2).map(dict),
     st.lists(ITEMS, min_size=1, max_size=3).map(dict),
     st.lists(st.lists(ITEMS, min_size=1, max_size=2).map(dict), min_size=1, max_size=3),
     st.lists(st.text(alphabet="abA", min_size=1, max_size=3), min_size=1, max_size=3),
@@ -255,9 +273,10 @@ def test_made_up_rules_and_events(tmp_path: Path, found: list[dict[str, Any]], e
     documents = [rule(detection, number) for number, detection in enumerate(found)]
     path = tmp_path / "rules.yml"
     path.write_text(yaml.safe_dump_all(documents, allow_unicode=True, sort_keys=False), encoding="utf-8")
-    rules = load_rules([path])
+    rules = load_rules([path], placeholders=PLACEHOLDERS)
     assert rules.refused == ()
-    checks = [(document["id"], naive.rule_check(document["detection"])) for document in documents]
+    given = {name: list(values) for name, values in PLACEHOLDERS.items()}
+    checks = [(document["id"], naive.rule_check(document["detection"], given)) for document in documents]
     expected = [(identity, index) for index, event in enumerate(events) for identity, check in checks if check(event)]
     for vector in (True, False):
         for cached in (True, False):
