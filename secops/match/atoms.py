@@ -58,6 +58,17 @@ def atom_holds(atom: Atom, event: Mapping[str, Any]) -> bool:
     return value is not MISSING and _some(atom.test, value, event)
 
 
+def atoms_of(expression: Expression) -> Iterator[Atom]:
+    """Every atom of an expression, as often as it stands in it."""
+    if isinstance(expression, Atom):
+        yield expression
+    elif isinstance(expression, Not):
+        yield from atoms_of(expression.child)
+    else:
+        for child in expression.children:
+            yield from atoms_of(child)
+
+
 def positive_atoms(expression: Expression, *, positive: bool = True) -> Iterator[Atom]:
     """Atoms that speak for the expression, not against it."""
     if isinstance(expression, Not):

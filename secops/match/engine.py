@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from secops.match.costs import EVERY, Costs
 from secops.match.explain import Explanation
 from secops.match.plan import Plan, alive
-from secops.match.route import CATEGORIES, Signature, covers, signature_of, view_of
+from secops.match.route import CATEGORIES, Signature, covers, signature_of, usual, view_of
 from secops.match.rule import Atom, Detection, Not, Pattern
 from secops.match.scan import Databases
 from secops.match.text import literal_of
@@ -54,6 +54,7 @@ class Engine:
         self._cached = cached
         self._by_key: dict[Hashable, Plan] = {}
         self._by_signature: dict[Signature, Plan] = {}
+        self._by_rules: dict[tuple[tuple[int, ...], str | None], Plan] = {}
         self._explanations: dict[str, Explanation] = {}
         self._event_ids = _event_ids(rule for rule, _ in self._rules)
         self._costs = Costs()
@@ -96,25 +97,21 @@ class Engine:
 
     def prepare(self) -> None:
         """Build the plans of the usual signatures now, so that no event waits for a database to be compiled."""
-        for signature in self._usual():
+        for signature in sorted({signature for _, source in self._rules for signature in usual(source)}):
             self._for(signature)
-
-    def _usual(self) -> Iterator[Signature]:
-        sources = {source for _, source in self._rules}
-        for channel, event_ids in CATEGORIES.values():
-            for event_id in sorted(event_ids):
-                signature = Signature("", channel, event_id)
-                if any(covers(source, signature) for source in sources if source.category):
-                    yield signature
 
     def _plan(self, event: Mapping[str, Any]) -> Plan:
         dataset = event.get(DATASET)
-        if dataset is None:
-            event_id = event.get("EventID")
-            if type(event_id) in _KNOWN_TYPES and type(channel := event.get("Channel")) is str:
-                return self._by_key.get((channel, event_id)) or self._remember((channel, event_id), event)
-        elif type(dataset) is str and not dataset.startswith("windows."):
-            return self._by_key.get(dataset) or self._remember(dataset, event)
+        fields = event
+        if type(dataset) is str:
+            if not dataset.startswith("windows."):
+                return self._by_key.get(dataset) or self._remember(dataset, event)
+            original = event.get(ORIGINAL)
+            if type(original) is dict:
+                fields = original
+        event_id = fields.get("EventID")
+        if type(event_id) in _KNOWN_TYPES and type(channel := fields.get("Channel")) is str:
+            return self._by_key.get((channel, event_id)) or self._remember((channel, event_id), event)
         return self._for(signature_of(event))
 
     def _remember(self, key: Hashable, event: Mapping[str, Any]) -> Plan:
@@ -124,17 +121,28 @@ class Engine:
         return plan
 
     def _for(self, signature: Signature) -> Plan:
-        """The plan of a signature; event ids that no rule names share one."""
+        """The plan of a signature; event ids that no rule names share one, and so do datasets of one channel."""
+        if signature.channel:
+            signature = signature._replace(dataset="")
         if signature.event_id is not None and signature.event_id not in self._event_ids:
             signature = signature._replace(event_id="")
         plan = self._by_signature.get(signature)
         if plan is None:
             if len(self._by_signature) >= MAX_SIGNATURES:
                 self._by_signature.clear()
-            covered = [rule for rule, source in self._rules if covers(source, signature)]
-            event_id = signature.event_id if signature.channel else None
-            plan = Plan(alive(covered, event_id), self._databases, cached=self._cached)
+                self._by_rules.clear()
+            plan = self._made(signature)
             self._by_signature[signature] = plan
+        return plan
+
+    def _made(self, signature: Signature) -> Plan:
+        """A plan; signatures that the same rules are about share theirs."""
+        covered = tuple(at for at, (_, source) in enumerate(self._rules) if covers(source, signature))
+        event_id = signature.event_id if signature.channel else None
+        plan = self._by_rules.get((covered, event_id))
+        if plan is None:
+            candidates = alive((self._rules[at][0] for at in covered), event_id)
+            plan = self._by_rules[covered, event_id] = Plan(candidates, self._databases, cached=self._cached)
         return plan
 
 

@@ -16,6 +16,7 @@ from secops.match.correlations import read_correlation, read_duration, read_text
 from secops.match.filters import Filter, apply_filters, read_filter
 from secops.match.indicators import LIST_SUFFIXES
 from secops.match.kind import Place, read_watch
+from secops.match.limits import Limits
 from secops.match.resolve import resolve
 from secops.match.rule import Detection, Examples, LogSource, Refusal, Rule, RuleSet
 from secops.match.selections import read_detection
@@ -40,6 +41,7 @@ class _Reading:
     rules: dict[str, Rule] = field(default_factory=dict)
     filters: dict[str, Filter] = field(default_factory=dict)
     refused: list[Refusal] = field(default_factory=list)
+    limits: Limits = field(default_factory=Limits)
     files: int = 0
 
     def refuse(self, file: str, rule_id: str, error: RuleError) -> None:
@@ -110,6 +112,7 @@ def _keep(reading: _Reading, read: Rule | Filter) -> None:
         place = f"{first.info.source if isinstance(first, Rule) else first.file}:{first.line}"
         raise RuleError(read.line, f"编号 {read.id} 已用于 {place}", f"id {read.id} is already used at {place}")
     if isinstance(read, Rule):
+        reading.limits.take(read)
         reading.rules[read.id] = read
     else:
         reading.filters[read.id] = read

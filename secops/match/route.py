@@ -13,7 +13,7 @@ from secops.match.text import fold, text_of
 from secops.records import DATASET, ORIGINAL
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from secops.match.rule import LogSource
 
@@ -179,6 +179,16 @@ def covers(source: LogSource, signature: Signature) -> bool:
     if not signature.dataset:
         return True  # nothing is known of a raw event: the rule's fields decide
     return _covers_dataset(source, signature.dataset)
+
+
+def usual(source: LogSource) -> Iterator[Signature]:
+    """Signatures of events that are sure to come where the log source is used; plans for them are made beforehand."""
+    if source.product in {"", "windows"}:
+        channel, ids = CATEGORIES.get(source.category, ("", frozenset[str]()))
+        yield from (Signature("", channel, event_id) for event_id in ids)
+        yield from (Signature("", each, "") for each in SERVICES.get(source.service, ()))
+    datasets = {f"{source.product}.{source.service}", _SYSLOG}.union(*_DATASETS.values())
+    yield from (Signature(dataset, "", "") for dataset in datasets if _covers_dataset(source, dataset))
 
 
 def _covers_windows(source: LogSource, signature: Signature) -> bool:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import itertools
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from secops.match.atoms import atoms_of
 from secops.match.conditions import all_of, any_of, parse_condition
 from secops.match.items import Item, Modifier
 from secops.match.modifiers import MANY, MODIFIERS, finish
@@ -22,6 +24,25 @@ _RAW = frozenset({_FIRST, "re"})  # these take the text as written, before wildc
 _NULL_MODIFIERS = frozenset({"all", "neq"})
 _AFFIXES = frozenset({"contains", "startswith", "endswith"})
 
+MAX_TESTS = 100_000  # of one rule, after all modifiers
+
+
+@dataclass(slots=True)
+class _Scope:
+    """What the selections of one rule are read with."""
+
+    placeholders: Mapping[str, tuple[str, ...]]
+    left: int = MAX_TESTS
+
+    def spend(self, tests: int, line: int) -> None:
+        self.left -= tests
+        if self.left < 0:
+            raise RuleError(
+                line,
+                f"规则的取值共超过 {MAX_TESTS} 个，请改用指标列表",
+                f"more than {MAX_TESTS} values in one rule: write an indicator list instead",
+            )
+
 
 def read_detection(detection: object, line: int, placeholders: Mapping[str, tuple[str, ...]]) -> Expression:
     """The expression of a ``detection`` mapping.
@@ -37,12 +58,14 @@ def read_detection(detection: object, line: int, placeholders: Mapping[str, tupl
             "timeframe 已废弃，请改写为关联规则",
             "timeframe is not part of Sigma any more: write a correlation rule",
         )
+    scope = _Scope(placeholders)
     selections = {
-        name: _selection(body, detection.at(name), placeholders)
-        for name, body in detection.items()
-        if name != "condition"
+        name: _selection(body, detection.at(name), scope) for name, body in detection.items() if name != "condition"
     }
-    return read_condition(detection, selections)
+    expression = read_condition(detection, selections)
+    named = sum(1 for _ in itertools.islice(atoms_of(expression), MAX_TESTS + 1))
+    _Scope({}).spend(named, detection.at("condition"))  # a condition may name a selection many times
+    return expression
 
 
 def read_selection(body: object, line: int) -> Expression:
@@ -51,7 +74,7 @@ def read_selection(body: object, line: int) -> Expression:
     Raises:
         RuleError: some part of it is not understood.
     """
-    return _selection(body, line, {})
+    return _selection(body, line, _Scope({}))
 
 
 def read_condition(block: Block, selections: Mapping[str, Expression]) -> Expression:
@@ -63,15 +86,15 @@ def read_condition(block: Block, selections: Mapping[str, Expression]) -> Expres
     return any_of(parse_condition(str(text), selections, line) for text in texts)
 
 
-def _selection(body: object, line: int, placeholders: Mapping[str, tuple[str, ...]]) -> Expression:
+def _selection(body: object, line: int, scope: _Scope) -> Expression:
     if isinstance(body, Block):
         if not body:
             raise RuleError(line, "选择项为空", "a selection is empty")
-        return all_of(_item(key, value, body.at(key), placeholders) for key, value in body.items())
+        return all_of(_item(key, value, body.at(key), scope) for key, value in body.items())
     if isinstance(body, Items):
         if not body:
             raise RuleError(line, "选择项为空", "a selection is empty")
-        return any_of(_selection(each, at, placeholders) for each, at in zip(body, body.lines, strict=True))
+        return any_of(_selection(each, at, scope) for each, at in zip(body, body.lines, strict=True))
     return _keyword(body, line)
 
 
@@ -85,25 +108,26 @@ def parse_value(value: object) -> object:
     return Pattern(parse_pattern(value)) if isinstance(value, str) else value
 
 
-def _item(key: str, value: object, line: int, placeholders: Mapping[str, tuple[str, ...]]) -> Expression:
+def _item(key: str, value: object, line: int, scope: _Scope) -> Expression:
     field, *names = key.split("|")
     values = tuple(value) if isinstance(value, Items) else (value,)
     if not values or any(isinstance(each, (Block, Items)) for each in values):
         raise RuleError(line, f"{key!r} 的取值必须是值或值的列表", f"{key!r}: a value or a list of values is expected")
     chain = [_modifier(name, line) for name in sorted(names, key=lambda name: name != _FIRST)]
-    item = Item(line, (), placeholders, field or None, tuple(names))
+    item = Item(line, (), scope.placeholders, field or None, tuple(names))
     item = item.having(values if _RAW.intersection(names) else map(parse_value, values))
     groups = [item.having((value,)) for value in item.values] if "all" in names else [item]
-    found = all_of(_changed(each, chain) for each in groups)
+    found = all_of(_changed(each, chain, scope) for each in groups)
     return Not(found) if "neq" in names else found
 
 
-def _changed(item: Item, chain: Sequence[Modifier]) -> Expression:
+def _changed(item: Item, chain: Sequence[Modifier], scope: _Scope) -> Expression:
     """What an item means after its modifiers: any of its values, of which modifiers may have made more."""
     for modifier in chain:
         if None in item.values and modifier.name not in _NULL_MODIFIERS:
             raise item.error(f"null 不能使用修饰符 {modifier.name}", f"null cannot take the modifier {modifier.name}")
         item = modifier.apply(item)
+    scope.spend(len(item.values), item.line)
     bare = not _AFFIXES.intersection(item.names)
     return any_of(dict.fromkeys(_atom(item, item.field, each, bare=bare) for each in item.values))
 

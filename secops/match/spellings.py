@@ -8,7 +8,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from secops.match.items import Item, Modifier
+from secops.match.items import MAX_CHARACTERS, Item, Modifier
 from secops.match.regex import quote
 from secops.match.rule import Pattern, Wild
 from secops.match.text import join_parts, parse_pattern
@@ -77,7 +77,8 @@ class WinDash(Modifier):
         pieces: list[list[str]] = [
             [part] if isinstance(part, Wild) else _DASH_AT_WORD.split(part) for part in pattern.parts
         ]
-        if sum(len(each) - 1 for each in pieces) > _MOST_DASHES:
+        dashes = sum(len(each) - 1 for each in pieces)
+        if dashes > _MOST_DASHES or len(_DASHES) ** dashes * sum(map(len, pattern.parts)) > MAX_CHARACTERS:
             raise item.error(
                 f"windash 的取值最多含 {_MOST_DASHES} 个短横线，请拆成多个取值",
                 f"modifier windash: a value has more than {_MOST_DASHES} dashes: write it as several values",

@@ -1,7 +1,7 @@
 """The rules of all tenants in one engine, those of single tenants in an engine each.
 
-So the rules of one tenant, however many, cost the events of another nothing. A tenant's own engine is made when its
-first event comes.
+So the rules of one tenant, however many, cost the events of another nothing. A tenant's own engine is made
+when its first event comes, or all are by ``prepare``.
 """
 
 from __future__ import annotations
@@ -76,6 +76,8 @@ class Engines:
     def prepare(self) -> None:
         """Build the plans of the usual signatures of all tenants' rules now."""
         self.shared.prepare()
+        for tenant in self._own:
+            self.of(tenant).prepare()
 
     def costs(self) -> dict[str, Cost]:
         """What each rule has cost since the engines were made."""

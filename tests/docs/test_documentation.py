@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from monitors import collector
 from secops.cli.root import COMMANDS
-from secops.match import conditions, items, regex, source
+from secops.match import conditions, items, limits, regex, selections, source
 from secops.match.modifiers import MODIFIERS
 from secops.settings import Settings
 from secops.worker import metrics
@@ -83,7 +83,16 @@ def test_every_modifier_is_documented_and_no_other() -> None:
 
 def test_bounds_of_rules_are_those_in_the_code() -> None:
     text = (ROOT / "docs" / "sigma.md").read_text().partition("## Bounds")[2]
-    for bound in (items.MAX_VALUES, items.MAX_LENGTH, items.MAX_CHARACTERS, source.MAX_NODES, regex.MAX_PATTERN):
+    for bound in (
+        items.MAX_VALUES,
+        items.MAX_LENGTH,
+        items.MAX_CHARACTERS,
+        source.MAX_NODES,
+        regex.MAX_PATTERN,
+        limits.MAX_RULES,
+        limits.MAX_TESTS,
+        selections.MAX_TESTS,
+    ):
         assert f"{bound:,}" in text
     for bound in (source.MAX_DEPTH, conditions.MAX_DEPTH):
         assert f" {bound}" in text

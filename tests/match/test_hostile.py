@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
+import yaml
+from typer.testing import CliRunner
 
+from secops.cli.root import build
 from secops.match.detector import Detector
 from secops.match.engine import MAX_SIGNATURES, Engine
+from secops.match.limits import MAX_RULES
+from secops.match.load import load_rules
 from secops.match.scan import Databases
+from secops.match.tenants import Engines
 from tests.match.conftest import Documents, rule
 
 CATASTROPHIC = ["(a+)+$", "(a|aa)+$", "(.*a){12}b", r"^(\w+\s?)*$", "(x+x+)+y"]
@@ -122,3 +131,146 @@ def test_a_selection_with_many_values_is_looked_up_not_searched(load: Documents)
 def test_too_many_values_are_refused(load: Documents) -> None:
     found = load(rule({"s": {"f": [str(number) for number in range(20_001)]}, "condition": "s"}))
     assert "more than 20000 values" in found.refused[0].en
+
+
+def cpu(work: Callable[[], object]) -> float:
+    """Seconds of CPU that some work takes, the least of three times."""
+    least = float("inf")
+    for _ in range(3):
+        started = time.process_time()
+        work()
+        least = min(least, time.process_time() - started)
+    return least
+
+
+def many(folder: Path, count: int, body: Callable[[int], str], tenant: str = "") -> None:
+    """Write so many rules, a thousand in a file."""
+    for start in range(0, count, 1000):
+        documents = [
+            f"title: R{number}\nid: r-{number:06d}\nlogsource: {{product: linux}}\n{tenant}"
+            f"detection:\n  s: {{{body(number)}}}\n  condition: s\n"
+            for number in range(start, min(count, start + 1000))
+        ]
+        (folder / f"{start:06d}.yml").write_text("---\n".join(documents), encoding="utf-8")
+
+
+def test_a_hundred_thousand_rules_of_one_tenant(tmp_path: Path) -> None:
+    """Those beyond the limit are refused by name; events of others cost what they did; the tenant's own stay bounded."""
+    folder = tmp_path / "greedy"
+    folder.mkdir()
+    (tmp_path / "fair.yml").write_text(
+        "title: Fair\nid: fair\nlogsource: {product: linux}\ndetection:\n  s: {f|contains: needle}\n  condition: s\n"
+    )
+    many(folder, 100_000, lambda number: f"f|contains: needle{number}x", "tenants: [greedy]\n")
+    alone = Engines(load_rules([tmp_path / "fair.yml"]).rules, cached=False)
+    found = load_rules([tmp_path / "fair.yml", folder])
+    assert len(found.rules) == 1 + MAX_RULES
+    assert "the rules of tenant greedy exceed the limit of 20,000 rules" in found.refused[0].en
+    assert found.refused[0].rule_id == "r-020000"
+    together = Engines(found.rules, cached=False)
+    together.prepare()
+
+    def events(tenant: str) -> list[dict[str, Any]]:
+        return [
+            {"organization.id": tenant, "event.dataset": "linux.sshd", "f": f"a needle{number}x"}
+            for number in range(500)
+        ]
+
+    before = cpu(lambda: alone.find(events("fair")))
+    assert cpu(lambda: together.find(events("fair"))) < before * 3
+    assert cpu(lambda: together.find(events("greedy"))) < before * 30
+    assert len(together.find(events("fair"))) == 500
+    assert len(together.find(events("greedy"))) == 1000
+
+
+@pytest.mark.parametrize(
+    ("count", "body", "reason", "kept"),
+    [
+        (600, lambda number: f"f|neq: x{number}", "500 rules that must be held against every event", 500),
+        (200, lambda number: f"f|re|i: '[^a]{{500}}b{number}[^c]{{500}}d[^x]{{800}}'", "instructions of regular", 61),
+        (12, lambda number: f"f|startswith: [{','.join(f'v{number}x{each}' for each in range(20_000))}]", "", 12),
+    ],
+)
+def test_rules_that_cost_much_are_limited_in_number(
+    tmp_path: Path, count: int, body: Callable[[int], str], reason: str, kept: int
+) -> None:
+    for number in range(count):
+        (tmp_path / f"{number:04d}.yml").write_text(
+            f"title: R{number}\nlogsource: {{}}\ndetection:\n  s: {{{body(number)}}}\n  condition: s\n"
+        )
+    found = load_rules([tmp_path])
+    assert len(found.rules) == kept
+    assert all(reason in refusal.en for refusal in found.refused)
+    assert all("limit" in refusal.en for refusal in found.refused)
+
+
+DEEP = "(" * 10_000 + "s" + ")" * 10_000
+
+
+@pytest.mark.parametrize(
+    ("detection", "reason"),
+    [
+        ({"s": {"f": "*a" * 500_000}, "condition": "s"}, "a value is longer than 65536 characters"),
+        ({"s": {"f|contains": "?" * 65_537}, "condition": "s"}, "a value is longer than 65536 characters"),
+        ({"s": {"f": "x"}, "condition": DEEP}, "condition is longer than 10000 characters"),
+        ({"s": {"f": "x"}, "condition": DEEP[5100:14_901]}, "more than 48 parentheses"),
+        ({"s": {"f": "x"}, "condition": "not " * 2400 + "("}, "a selection is expected"),
+        (
+            {"s": {"f": [f"v{n}" for n in range(9000)]}, "condition": " or ".join(["s"] * 1900)},
+            "more than 100000 values",
+        ),
+        (
+            {"s": {f"f{n}|windash": "-a -b -c -d -e -f" for n in range(1000)}, "condition": "s"},
+            "more than 100000 values",
+        ),
+        ({"s": {"f|windash": ["-a " * 6 + "x" * 60_000] * 9}, "condition": "s"}, "more than 6 dashes"),
+        ({"s": {"f|expand": "%many%" * 8}, "condition": "s"}, "more than 20000 values"),
+        ({"s": {"f|re": "a" * 5000}, "condition": "s"}, "longer than 4096"),
+        ({"s": {"f|re": "((a{1,100}){1,100}){1,100}"}, "condition": "s"}, "regular expression refused"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_rule_made_to_fill_the_memory_is_refused(load: Documents, detection: Any, reason: str) -> None:
+    started = time.process_time()
+    found = load(rule(detection), placeholders={"many": tuple(map(str, range(1000)))})
+    assert time.process_time() - started < 30 * cpu(lambda: load(rule({"s": {"f": "x"}, "condition": "s"}))) + 10
+    [refusal] = found.refused
+    assert reason in refusal.en
+
+
+def test_a_pattern_of_the_greatest_length_is_linear(load: Documents) -> None:
+    """Sixty-four thousand wildcards over a megabyte cost no more than a fixed multiple of one wildcard."""
+    one = Engine(load(rule({"s": {"f": "*b"}, "condition": "s"})).rules)
+    all_of_them = Engine(load(rule({"s": {"f": "*a" * 32_000 + "*b"}, "condition": "s"})).rules)
+    event = {"f": "a" * LONG}
+    assert cpu(lambda: all_of_them.find([event])) < 100 * cpu(lambda: one.find([event])) + 0.5
+
+
+def test_a_hundred_thousand_values_are_refused(load: Documents) -> None:
+    values = ",".join(map(str, range(100_000)))
+    found = load(f"title: T\nlogsource: {{}}\ndetection:\n  s:\n    f: [{values}]\n  condition: s\n")
+    assert "more than 20000 values" in found.refused[0].en
+
+
+def test_a_condition_as_deep_as_allowed_runs(load: Documents) -> None:
+    names = {f"s{number}": {f"f{number}": "x"} for number in range(49)}
+    condition = "".join(f"(s{number} and not " for number in range(48)) + "s48" + ")" * 48
+    found = load(rule({**names, "condition": condition}))
+    assert found.refused == ()
+    held = [bool(Engine(found.rules).find([dict.fromkeys([f"f{n}" for n in range(most)], "x")])) for most in range(50)]
+    assert held == [bool(most % 2) for most in range(50)]
+
+
+def test_json_as_deep_as_the_parser_allows(tmp_path: Path) -> None:
+    deep = b'{"a":' * 1000 + b"1" + b"}" * 1000
+    (tmp_path / "events.jsonl").write_bytes(
+        deep + b"\n" + b'{"f":' + b"[" * 1000 + b"]" * 1000 + b"}\n" + b'{"f":"x"}\n'
+    )
+    (tmp_path / "rules.yml").write_text(yaml.safe_dump(rule({"s": {"f": "x"}, "condition": "s"})), encoding="utf-8")
+    done = CliRunner().invoke(
+        build("detect"),
+        ["detect", "--rules", str(tmp_path / "rules.yml"), "--events", str(tmp_path / "events.jsonl"), "--hits"],
+        env={"XDG_CACHE_HOME": str(tmp_path)},
+    )
+    assert done.exit_code == 0
+    assert [orjson.loads(line)["event"] for line in done.stdout.splitlines() if line.startswith("{")] == [3]
