@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import timedelta
 from typing import Annotated, Any
 
 import typer
 
+from secops.alert import noise as noise_report
 from secops.alert import queries
 from secops.alert.find import Filter, search
+from secops.alert.noise import NoiseRow
 from secops.alert.queries import Disposition
 from secops.cli.context import ConfigOption, JsonOption, StateOption, emit, local, open_from, operator, table
+from secops.cli.times import read_moment
 from secops.records import Alert, AlertStatus, Level
 
 app = typer.Typer(help="告警 / alerts", no_args_is_help=True)
@@ -106,6 +110,50 @@ def close(
                 tx, alert_id, actor=operator().username, reason=reason, disposition=disposition, now=service.clock()
             )
         _done(alert, as_json)
+
+
+@app.command()
+def noise(
+    start: Annotated[str, typer.Option("--from", help="开始（含），默认 30 天前 / from, 30 days ago by default")] = "",
+    end: Annotated[str, typer.Option("--to", help="结束（不含），默认现在 / to, now by default")] = "",
+    state: StateOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """各规则的噪声：告警数、误报占比、建议 / Noise per rule: alerts, share of false ones, suggestions."""
+    with open_from(state, config) as service:
+        until = read_moment(end) if end else service.clock()
+        since = read_moment(start) if start else until - timedelta(days=30)
+        with service.database.read() as tx:
+            found = noise_report.report(tx, tenants=None, start=since, end=until)
+    rows = [
+        [
+            str(row.alerts),
+            f"{row.share:.0%}",
+            str(row.events),
+            str(row.muted),
+            f"{row.false_positive}+{row.benign}/{row.closed}",
+            str(row.time_to_close).split(".")[0] if row.time_to_close is not None else "-",
+            row.title_zh or row.title,
+        ]
+        for row in found
+    ]
+    header = [
+        "告警 alerts",
+        "占比 share",
+        "日志 events",
+        "屏蔽 muted",
+        "误报+无害/关闭",
+        "处置用时 median",
+        "规则 rule",
+    ]
+    said = [f"{row.title_zh or row.title}：{one.zh}\n  {one.en}" for row in found for one in row.suggestions]
+    emit([_noise(row) for row in found], as_json, lambda: "\n".join([table(rows, header), *said]))
+
+
+def _noise(row: NoiseRow) -> dict[str, Any]:
+    seconds = row.time_to_close.total_seconds() if row.time_to_close is not None else None
+    return {**asdict(row), "time_to_close": seconds, "wrong": row.wrong}
 
 
 def _done(alert: Alert, as_json: bool) -> None:
