@@ -26,7 +26,7 @@ from secops import audit, migrations, outbox, private_file, status
 from secops.alert import queries as alerts
 from secops.alert.controls import Controls
 from secops.alert.group import raise_for_buried
-from secops.alert.rule_files import load_inhibitions, load_weights
+from secops.alert.rule_files import load_inhibitions, load_tactics, load_weights
 from secops.db import Database
 from secops.errors import UserError
 from secops.match.load import list_files, rule_files
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from ca.authority import CertificateState
+    from secops.alert.attack import Tactic
     from secops.match.rule import RuleSet
     from secops.settings import Settings
     from secops.store.index import Index
@@ -154,6 +155,11 @@ class Service:
             weights=load_weights(said.severity_file or own / "severity.yaml"),
             storm_alerts=said.storm_per_hour,
         )
+
+    @cached_property
+    def tactics(self) -> tuple[Tactic, ...]:
+        """The tactics of MITRE ATT&CK."""
+        return load_tactics(content_dir() / "rules" / "alert" / "attack.yaml")
 
     def rule_folders(self) -> tuple[Path, ...]:
         """Where detection rules lie: the product's own, the state folder's, and those in the settings."""

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Final
 import sqlalchemy as sa
 
 from secops.alert import maintenance, silences
-from secops.alert.matchers import Subject, all_hold
+from secops.alert.matchers import all_hold
 from secops.alert.mute import Inhibition, Maintenance, Muted, Silence, Standing, decide
+from secops.alert.queries import subject_of
 from secops.alert.severity import Weights, weigh
 from secops.alert.tables import AlertRow
 from secops.records import AlertStatus, Level
@@ -113,19 +114,6 @@ def standing_alerts(tx: Session, *, tenants: set[str], now: datetime, within: ti
 def stands(row: AlertRow) -> Standing:
     """Give the row as something that may explain others."""
     return Standing(id=row.id, title=row.title, title_zh=row.title_zh, last_seen=row.last_seen, subject=subject_of(row))
-
-
-def subject_of(row: AlertRow) -> Subject:
-    """Give what decisions look at."""
-    return Subject(
-        rule_id=row.rule_id,
-        tenant=row.tenant,
-        level=Level(row.level),
-        severity=Level(row.severity),
-        tags=tuple(row.tags),
-        group=row.group,
-        hosts=tuple(row.hosts),
-    )
 
 
 def mark(row: AlertRow, muted: Muted | None) -> None:

@@ -90,7 +90,23 @@ class Matcher:
                 return not any(_expression(self.value).fullmatch(value) for value in values)
 
     def __str__(self) -> str:
-        return f"{self.field}{self.operator}{self.value}"
+        """Write it so that ``read`` gives the same again."""
+        bare = self.value.strip() == self.value and self.value[:1] not in {"=", "~", '"'}
+        return f"{self.field} {self.operator} {self.value}" if bare else f'{self.field} {self.operator} "{self.value}"'
+
+
+def naming(subject: Subject) -> list[str]:
+    """Write the matchers that hold of alerts like ``subject``: its rule and the group values that fit on a line."""
+    wanted = [Matcher("rule", Operator.EQUAL, subject.rule_id)]
+    wanted += [Matcher(name, Operator.EQUAL, value) for name, value in subject.group.items() if value]
+    return [text for one in wanted if _readable(text := str(one), one)][:MOST_MATCHERS]
+
+
+def _readable(text: str, meant: Matcher) -> bool:
+    try:
+        return len(text.splitlines()) == 1 and read(text) == meant
+    except UserError:
+        return False
 
 
 def all_hold(matchers: Iterable[Matcher], subject: Subject) -> bool:

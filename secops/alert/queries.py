@@ -10,6 +10,7 @@ import orjson
 import sqlalchemy as sa
 
 from secops import audit
+from secops.alert.matchers import Subject
 from secops.alert.tables import AlertEventRow, AlertRow
 from secops.alert.words import clean
 from secops.errors import UserError
@@ -183,6 +184,19 @@ def to_record(row: AlertRow) -> Alert:
         announced_at=row.announced_at,
         closed_at=row.closed_at,
         storm=row.storm,
+    )
+
+
+def subject_of(row: AlertRow) -> Subject:
+    """Give what decisions look at."""
+    return Subject(
+        rule_id=row.rule_id,
+        tenant=row.tenant,
+        level=Level(row.level),
+        severity=Level(row.severity),
+        tags=tuple(row.tags),
+        group=row.group,
+        hosts=tuple(row.hosts),
     )
 
 

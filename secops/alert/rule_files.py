@@ -1,4 +1,4 @@
-"""Reads rules/alert/*.yaml: what inhibits what, and what weighs how much. Every complaint names file and line."""
+"""Reads rules/alert/*.yaml: what inhibits what, what weighs how much, and the tactics of ATT&CK. Every complaint names file and line."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from ipaddress import ip_network
 from typing import TYPE_CHECKING, Final
 
 from secops.alert import matchers
+from secops.alert.attack import Tactic
 from secops.alert.mute import Inhibition
 from secops.alert.severity import GRADE_WEIGHT, Entry, Network, Weights
 from secops.errors import UserError
@@ -46,6 +47,18 @@ def load_weights(file: Path) -> Weights:
         tenants=tuple(_entry(item, ("tenants",)) for item in _items(root.get("tenants"))),
         tags=tuple(_entry(item, ("tags",)) for item in _items(root.get("tags"))),
     )
+
+
+def load_tactics(file: Path) -> tuple[Tactic, ...]:
+    """Read the tactics of ATT&CK.
+
+    Raises:
+        UserError: ``alert.file``.
+    """
+    items = [
+        item.fields(("id", "tag", "zh", "en")) for item in read(file, CODE).fields(("tactics",))["tactics"].items()
+    ]
+    return tuple(Tactic(*(item[name].text() for name in ("id", "tag", "zh", "en"))) for item in items)
 
 
 def _items(node: Node | None) -> list[Node]:

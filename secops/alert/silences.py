@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -10,7 +11,8 @@ import sqlalchemy as sa
 from secops import audit
 from secops.alert import matchers
 from secops.alert.mute import Silence
-from secops.alert.tables import SilenceRow
+from secops.alert.queries import subject_of, to_record
+from secops.alert.tables import AlertRow, SilenceRow
 from secops.alert.words import clean, reason_needed, span_checked
 from secops.errors import UserError
 
@@ -20,9 +22,13 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
+    from secops.records import Alert
+
 LONGEST: Final = timedelta(days=90)
 MOST: Final = 1000  # running or to come at one time: each new alert is held against all of them
 SHOWN: Final = 500
+PREVIEWED: Final = 5000
+SAMPLES: Final = 20
 
 
 def add(
@@ -106,6 +112,37 @@ def all(tx: Session, *, tenants: frozenset[str] | None = None, limit: int = SHOW
     """Give silences, the newest first, expired ones included; ``tenants`` None sees all."""
     query = sa.select(SilenceRow).where(_seen_by(tenants)).order_by(SilenceRow.id.desc()).limit(limit)
     return list(tx.scalars(query))
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a silence would have muted."""
+
+    alerts: int
+    events: int
+    looked_at: int  # alerts; the newest ``PREVIEWED`` when there were more
+    samples: tuple[Alert, ...]
+
+
+def preview(
+    tx: Session, *, tenant: str, matching: Sequence[str], tenants: frozenset[str] | None, now: datetime
+) -> Preview:
+    """Hold the matchers against the alerts of the last 24 hours that the asker may see.
+
+    Raises:
+        UserError: ``alert.matcher``.
+    """
+    read = matchers.read_all(matching)
+    query = sa.select(AlertRow).where(AlertRow.last_seen >= now - timedelta(days=1))
+    if tenants is not None:
+        query = query.where(AlertRow.tenant.in_(sorted(tenants)))
+    if tenant:
+        query = query.where(AlertRow.tenant == tenant)
+    rows = tx.scalars(query.order_by(AlertRow.id.desc()).limit(PREVIEWED)).all()
+    held = [row for row in rows if matchers.all_hold(read, subject_of(row))]
+    return Preview(
+        len(held), sum(row.count for row in held), len(rows), tuple(to_record(row) for row in held[:SAMPLES])
+    )
 
 
 def decided_by(row: SilenceRow) -> Silence:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secops.alert.matchers import MOST_CHARACTERS, Matcher, Operator, Subject, glob_holds, read, read_all
+from secops.alert.matchers import MOST_CHARACTERS, Matcher, Operator, Subject, glob_holds, naming, read, read_all
 from secops.errors import UserError
 from secops.records import Level
 
@@ -16,7 +16,7 @@ SUBJECT = Subject(
     level=Level.HIGH,
     severity=Level.CRITICAL,
     tags=("attack.t1110", "secops.self"),
-    group={"source.ip": "10.0.0.7", "rule": "not the rule"},
+    group={"source.ip": "10.0.0.7"},
     hosts=("web-01", "web-02"),
 )
 
@@ -50,9 +50,28 @@ def test_a_matcher_says_what_it_reads_like(text: str, *, holds: bool) -> None:
     assert read(text).holds(SUBJECT) is holds
 
 
-def test_what_it_writes_it_reads() -> None:
-    for text in ("rule=x", "source.ip!=1", "host.name~web-*", "rule=~a|b", "rule!~a=b"):
-        assert str(read(text)) == text
+@given(
+    st.sampled_from(["rule", "source.ip"]),
+    st.sampled_from([Operator.EQUAL, Operator.NOT_EQUAL, Operator.GLOB]),
+    st.text(min_size=1, max_size=50),
+)
+def test_what_it_writes_it_reads(field: str, operator: Operator, value: str) -> None:
+    meant = Matcher(field, operator, value.replace("\x00", "x"))
+    assert read(str(meant)) == meant
+
+
+@given(st.text(max_size=300), st.text(max_size=300))
+def test_matchers_made_from_an_alert_hold_of_it_and_stand_on_a_line_each(rule: str, value: str) -> None:
+    subject = Subject(
+        rule_id=rule, tenant="t", level=Level.LOW, severity=Level.LOW, group={"source.ip": value, "bad name": "x"}
+    )
+    for text in naming(subject):
+        assert "\n" not in text
+        assert read(text).holds(subject)
+
+
+def test_matchers_made_from_an_alert_name_its_rule_and_group() -> None:
+    assert naming(SUBJECT) == ["rule = ssh-brute-force", "source.ip = 10.0.0.7"]
 
 
 @pytest.mark.parametrize(

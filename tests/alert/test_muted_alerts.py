@@ -191,6 +191,20 @@ def test_a_silence_that_cannot_be_is_refused_and_nothing_is_left(
         assert silences.all(tx) == []
 
 
+def test_a_preview_tells_what_would_have_been_muted_in_a_day(db: Database) -> None:
+    raised(db, match(), match(ip="172.16.0.1"), match("guess"), match(tenant="north"))
+    raised(db, match(ip="10.0.0.77", at=NOW - timedelta(days=2)))
+    with db.read() as tx:
+        found = silences.preview(tx, tenant="", matching=["rule = scan", "source.ip ~ 10.*"], tenants=None, now=NOW)
+        assert (found.alerts, found.events, found.looked_at) == (2, 2, 4)
+        assert {one.tenant for one in found.samples} == {"city", "north"}
+        seen = frozenset({"north"})
+        assert silences.preview(tx, tenant="", matching=["rule = scan"], tenants=seen, now=NOW).alerts == 1
+        assert silences.preview(tx, tenant="city", matching=["rule = scan"], tenants=seen, now=NOW).alerts == 0
+        with pytest.raises(UserError):
+            silences.preview(tx, tenant="", matching=[], tenants=None, now=NOW)
+
+
 def test_somebody_of_one_tenant_neither_sees_nor_ends_the_others_silences(db: Database) -> None:
     number = silence(db, "rule = scan", tenant="north")
     south = frozenset({"south"})
