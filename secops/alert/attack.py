@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final
 import sqlalchemy as sa
 
 from secops.alert.tables import AlertRow
-from secops.records import Level
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
-    from secops.records import RuleInfo
+    from secops.records import Level, RuleInfo
 
 PREFIX: Final = "attack."
 _TECHNIQUE: Final = re.compile(r"attack\.(t\d{4}(?:\.\d{3})?)", re.IGNORECASE)  # a tag is short and ours

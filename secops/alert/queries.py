@@ -200,6 +200,19 @@ def subject_of(row: AlertRow) -> Subject:
     )
 
 
+def subject_of_record(alert: Alert) -> Subject:
+    """Give what decisions look at, of an alert as other stages see it."""
+    return Subject(
+        rule_id=alert.rule_id,
+        tenant=alert.tenant,
+        level=alert.level,
+        severity=alert.severity or alert.level,
+        tags=alert.tags,
+        group=alert.group,
+        hosts=alert.hosts,
+    )
+
+
 def _seen_by(query: Any, tenants: frozenset[str] | None) -> Any:  # noqa: ANN401 - sa.Select of whatever columns
     return query if tenants is None else query.where(AlertRow.tenant.in_(sorted(tenants)))
 

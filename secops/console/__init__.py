@@ -12,19 +12,25 @@ from secops.console import (
     evidence,
     login,
     me,
+    noise,
     overview,
     people,
     rule_actions,
     rule_editor,
     rule_imports,
     rules,
+    runbooks,
+    silences,
     tickets,
 )
 
 PAGES = (
     *overview.ROUTES,
     *events.ROUTES,
+    *silences.ROUTES,  # before alerts: /alerts/silences is no alert
+    *noise.ROUTES,
     *alerts.ROUTES,
+    *runbooks.ROUTES,
     *tickets.ROUTES,
     *evidence.ROUTES,
     *rule_editor.ROUTES,  # before the rules themselves: /rules/new is no rule's id

@@ -6,11 +6,15 @@ from typing import TYPE_CHECKING, Final
 
 from identity.principal import Permission
 from secops.alert import queries
-from secops.alert.find import Filter, search
+from secops.alert.attack import tactics_of, techniques_of
+from secops.alert.find import Order, search, storm_parts
+from secops.console.alert_list import PAGE, asked_of
 from secops.console.events import events_by_id
-from secops.console.visit import MAX_DIGITS, Page, Routes, member
+from secops.console.runbooks import runbook
+from secops.console.tenants import tenant_names
+from secops.console.visit import Page, Routes, member
 from secops.errors import UserError
-from secops.records import AlertStatus, EventId, Level
+from secops.records import EventId
 from secops.ticket import desk
 
 if TYPE_CHECKING:
@@ -19,37 +23,54 @@ if TYPE_CHECKING:
     from secops.console.visit import Visit
     from secops.records import Alert, Event
 
-PAGE: Final = 50
 EVENTS_SHOWN: Final = 20
+PARTS_SHOWN: Final = 200
 
 
 def listing(visit: Visit) -> Response:
-    """Alerts, newest first."""
-    status = member(AlertStatus, visit.query("status", "open"))
-    level = member(Level, visit.query("level"))
-    before = visit.query("before")
+    """The alerts that fit, and the form that says which."""
+    asked, tactics = asked_of(visit), visit.service.tactics
+    wanted = asked.filter(visit.visible_tenants(), tactics)
     with visit.service.database.read() as tx:
-        found = search(
-            tx,
-            Filter(tenants=visit.visible_tenants(), status=status, level=level),
-            limit=PAGE + 1,
-            before=int(before) if before.isascii() and before.isdigit() and len(before) <= MAX_DIGITS else None,
-        )
-    more = found[PAGE - 1].id if len(found) > PAGE else None
-    return visit.page("alerts.html", alerts=found[:PAGE], status=status, level=level, more=more, first=not before)
+        before = asked.before or None
+        found = search(tx, wanted, order=asked.order, limit=PAGE + 1, before=before, skip=asked.skip)
+    shown, more = found[:PAGE], ""
+    if len(found) > PAGE:
+        newest = asked.order is Order.NEWEST
+        more = asked.link(before=shown[-1].id) if newest else asked.link(skip=asked.skip + PAGE)
+    rules = visit.service.rules.infos()
+    return visit.page(
+        "alerts.html",
+        alerts=shown,
+        asked=asked,
+        more=more,
+        tactics=tactics,
+        names=tenant_names(visit),
+        rule=rules.get(asked.rule),
+    )
 
 
 def detail(visit: Visit) -> Response:
     """One alert."""
     alert = _alert(visit, Permission.ALERTS_READ)
+    sought = visit.query("part", limit=200)
     with visit.service.database.read() as tx:
         history = queries.history(tx, alert.id)
         ticket = desk.for_alert(tx, alert.id)
-    rule = visit.service.rules.infos().get(alert.rule_id)
-    events = _events(visit, alert) if visit.can(Permission.EVENTS_READ) else []
-    triage = visit.can(Permission.ALERTS_TRIAGE, visit.tenant(alert.tenant))
+        parts = storm_parts(tx, alert.id, text=sought, limit=PARTS_SHOWN) if alert.storm else []
     return visit.page(
-        "alert.html", alert=alert, history=history, ticket=ticket, rule=rule, events=events, triage=triage
+        "alert.html",
+        alert=alert,
+        history=history,
+        ticket=ticket,
+        rule=visit.service.rules.infos().get(alert.rule_id),
+        events=_events(visit, alert) if visit.can(Permission.EVENTS_READ) else [],
+        triage=visit.can(Permission.ALERTS_TRIAGE, visit.tenant(alert.tenant)),
+        parts=parts[:PARTS_SHOWN],
+        sought=sought,
+        tactics=tactics_of(alert.tags, visit.service.tactics),
+        techniques=techniques_of(alert.tags),
+        runbook=runbook(visit.service.content_dir / "runbooks", alert.runbook),
     )
 
 

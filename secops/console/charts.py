@@ -16,6 +16,11 @@ HEIGHT: Final = 150
 LEFT: Final = 52
 BOTTOM: Final = 22
 TOP: Final = 10
+LINE: Final = 26  # of ranks(): height of a line, width for names and for figures, columns of a name
+NAMES: Final = 300
+FIGURES: Final = 70
+COLUMNS: Final = 44
+FIRST_WIDE: Final = 0x1100
 SHANGHAI: Final = ZoneInfo("Asia/Shanghai")
 
 
@@ -42,6 +47,49 @@ def bars(points: Sequence[tuple[datetime, int]], label: str, width: int = WIDTH,
         bars=drawn,
         axis=_axis(points, step, height),
     )
+
+
+def ranks(rows: Sequence[tuple[str, int]], label: str, width: int = WIDTH) -> Markup:
+    """A lying bar for each (name, count), in the order given; names are cut to fit and whole in the tooltip."""
+    if not rows:
+        return Markup("")
+    top = max(1, *(count for _, count in rows))
+    room = width - NAMES - FIGURES
+    drawn = Markup("").join(
+        Markup(
+            '<text class="tick" x="{nx}" y="{ty}" text-anchor="end">{short}<title>{name}</title></text>'
+            '<rect class="bar" x="{x}" y="{y}" width="{w:.1f}" height="{h}" rx="1"><title>{name}  {count:,}</title></rect>'
+            '<text class="tick" x="{cx:.1f}" y="{ty}">{count:,}</text>'
+        ).format(
+            nx=NAMES - 8,
+            ty=i * LINE + LINE - 8,
+            short=_short(name),
+            name=name,
+            x=NAMES,
+            y=i * LINE + 4,
+            w=max(room * count / top, 1.5 if count else 0),
+            h=LINE - 8,
+            cx=NAMES + room * count / top + 6,
+            count=count,
+        )
+        for i, (name, count) in enumerate(rows)
+    )
+    return Markup('<svg class="chart" viewBox="0 0 {w} {h}" role="img" aria-label="{label}">{drawn}</svg>').format(
+        w=width,
+        h=len(rows) * LINE,
+        label=f"{label}: " + "; ".join(f"{name} {count}" for name, count in rows),
+        drawn=drawn,
+    )
+
+
+def _short(name: str) -> str:
+    """Cut a name to the room beside the bars; a Chinese character takes two columns."""
+    taken = 0
+    for at, char in enumerate(name):
+        taken += 2 if ord(char) >= FIRST_WIDE else 1
+        if taken > COLUMNS:
+            return name[: at - 1] + "…"
+    return name
 
 
 def ceiling(value: int) -> int:

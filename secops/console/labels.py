@@ -74,6 +74,27 @@ NAMES: Final[Mapping[str, Mapping[str, str]]] = {
         "false_positive": N_("False positive"),
         "duplicate": N_("Duplicate"),
     },
+    "muted": {
+        "silence": N_("Silenced"),
+        "maintenance": N_("Maintenance"),
+        "inhibition": N_("Explained by a graver alert"),
+    },
+    "order": {
+        "newest": N_("Newest first"),
+        "severity": N_("Gravest first"),
+        "last_seen": N_("Last seen first"),
+        "count": N_("Most events first"),
+    },
+    "repeat": {"once": N_("Once"), "weekly": N_("Every week"), "monthly": N_("Every month")},
+    "weekday": {
+        "1": N_("Mon"),
+        "2": N_("Tue"),
+        "3": N_("Wed"),
+        "4": N_("Thu"),
+        "5": N_("Fri"),
+        "6": N_("Sat"),
+        "7": N_("Sun"),
+    },
     "history": {
         "raised": N_("Raised"),
         "muted": N_("Muted"),
@@ -183,6 +204,10 @@ RANGES: Final[Mapping[str, tuple[str, int]]] = {  # key -> message id, minutes; 
 DONE: Final[Mapping[str, str]] = {
     "acknowledged": N_("The alert is acknowledged."),
     "closed": N_("The alert is closed."),
+    "silenced": N_("The silence is made."),
+    "unsilenced": N_("The silence is over."),
+    "announced": N_("The maintenance window is announced."),
+    "window-over": N_("The maintenance window is over."),
     "ticket": N_("The ticket is up to date."),
     "person": N_("The account is up to date."),
     "rule": N_("Your decision about the rule is in force within seconds."),

@@ -1,0 +1,230 @@
+"""Silences and maintenance windows: what is muted for a while, made, looked at beforehand, and ended early."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+from identity.principal import Permission
+from secops.alert import maintenance, matchers, queries, silences
+from secops.alert.maintenance import Plan
+from secops.alert.schedule import SHANGHAI, Repeat
+from secops.api.problems import Forbidden
+from secops.console.tenants import may_mute, tenant_names
+from secops.console.visit import MAX_DIGITS, Page, Routes, member
+from secops.errors import UserError
+
+if TYPE_CHECKING:
+    from starlette.responses import Response
+
+    from secops.alert.silences import Preview
+    from secops.console.visit import Visit
+
+HOURS: Final = (1, 2, 4, 8, 24, 72, 168, 720)
+WEEKDAYS: Final = range(1, 8)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """A silence as it stands in the form."""
+
+    matching: str = ""  # a matcher a line
+    tenant: str = ""
+    hours: str = "2"
+    starts: str = ""
+    reason: str = ""
+
+    @property
+    def lines(self) -> list[str]:
+        """The matchers."""
+        return [line for line in self.matching.splitlines() if line.strip()]
+
+
+def listing(visit: Visit) -> Response:
+    """Every silence, and the form for another; ``?alert=`` fills it in from that alert."""
+    number = visit.query("alert", limit=MAX_DIGITS)
+    if not (number.isascii() and number.isdigit()):
+        return _page(visit, Draft(tenant=_own(visit)), None)
+    with visit.service.database.read() as tx:
+        alert = queries.get(tx, int(number), tenants=visit.visible_tenants())
+        subject = queries.subject_of_record(alert)
+    draft = Draft(matching="\n".join(matchers.naming(subject)), tenant=alert.tenant)
+    return _page(visit, draft, _preview(visit, draft))
+
+
+def look(visit: Visit) -> Response:
+    """Show what the silence would have muted in the last 24 hours; nothing is stored."""
+    draft = _draft(visit)
+    _need(visit, draft.tenant)
+    return _page(visit, draft, _preview(visit, draft))
+
+
+def add(visit: Visit) -> Response:
+    """Make it."""
+    draft = _draft(visit)
+    _need(visit, draft.tenant)
+    begin = _moment(draft.starts) if draft.starts else visit.now
+    with visit.service.database.begin() as tx:
+        silences.add(
+            tx,
+            tenant=draft.tenant,
+            matching=draft.lines,
+            starts_at=begin,
+            ends_at=begin + timedelta(hours=_hours(draft.hours)),
+            reason=draft.reason,
+            author=visit.principal.username,
+            now=visit.now,
+            source_ip=visit.source_ip,
+        )
+    return visit.to("/alerts/silences", "silenced")
+
+
+def end(visit: Visit) -> Response:
+    """End it now."""
+    number = visit.number("silence_id")
+    with visit.service.database.begin() as tx:
+        for one in silences.all(tx, tenants=visit.visible_tenants()):
+            if one.id == number:
+                _need(visit, one.tenant)
+        silences.end(
+            tx,
+            number,
+            actor=visit.principal.username,
+            reason=visit.value("reason"),
+            now=visit.now,
+            tenants=visit.visible_tenants(),
+            source_ip=visit.source_ip,
+        )
+    return visit.to("/alerts/silences", "unsilenced")
+
+
+def windows(visit: Visit) -> Response:
+    """Every maintenance window, and the form for another."""
+    with visit.service.database.read() as tx:
+        found = maintenance.all(tx, tenants=visit.visible_tenants())
+    return visit.page(
+        "maintenance.html",
+        windows=found,
+        names=tenant_names(visit),
+        everywhere=visit.visible_tenants() is None,
+        own=_own(visit),
+        weekdays=WEEKDAYS,
+        repeats=list(Repeat),
+    )
+
+
+def announce(visit: Visit) -> Response:
+    """Announce work."""
+    tenant = visit.value("tenant", limit=100)
+    _need(visit, tenant)
+    repeat = member(Repeat, visit.value("repeat")) or Repeat.ONCE
+    days = (
+        visit.values("weekday") if repeat is Repeat.WEEKLY else visit.value("monthdays").replace("，", ",").split(",")
+    )
+    plan = Plan(
+        tenant=tenant,
+        hosts=visit.value("hosts").replace(",", "\n").splitlines(),
+        change=visit.value("change", limit=100),
+        reason=visit.value("reason"),
+        starts_at=_moment(visit.value("from")),
+        ends_at=_moment(visit.value("to")),
+        repeat=repeat,
+        days=[_day(text) for text in days if text.strip()] if repeat is not Repeat.ONCE else (),
+        opens=visit.value("opens", limit=10),
+        closes=visit.value("closes", limit=10),
+    )
+    with visit.service.database.begin() as tx:
+        maintenance.add(tx, plan, author=visit.principal.username, now=visit.now, source_ip=visit.source_ip)
+    return visit.to("/alerts/maintenance", "announced")
+
+
+def end_window(visit: Visit) -> Response:
+    """End a window now."""
+    number = visit.number("window_id")
+    tenants = visit.visible_tenants()
+    with visit.service.database.begin() as tx:
+        for one in maintenance.all(tx, tenants=tenants):
+            if one.id == number:
+                _need(visit, one.tenant)
+        maintenance.end(
+            tx,
+            number,
+            actor=visit.principal.username,
+            reason=visit.value("reason"),
+            now=visit.now,
+            tenants=tenants,
+            source_ip=visit.source_ip,
+        )
+    return visit.to("/alerts/maintenance", "window-over")
+
+
+def _page(visit: Visit, draft: Draft, preview: Preview | None) -> Response:
+    with visit.service.database.read() as tx:
+        found = silences.all(tx, tenants=visit.visible_tenants())
+    return visit.page(
+        "silences.html",
+        silences=found,
+        draft=draft,
+        preview=preview,
+        names=tenant_names(visit),
+        everywhere=visit.visible_tenants() is None,
+        hours=HOURS,
+    )
+
+
+def _draft(visit: Visit) -> Draft:
+    return Draft(
+        matching=visit.value("matchers"),
+        tenant=visit.value("tenant", limit=100),
+        hours=visit.value("hours", "2", limit=5),
+        starts=visit.value("from", limit=40),
+        reason=visit.value("reason"),
+    )
+
+
+def _preview(visit: Visit, draft: Draft) -> Preview:
+    with visit.service.database.read() as tx:
+        return silences.preview(
+            tx, tenant=draft.tenant, matching=draft.lines, tenants=visit.visible_tenants(), now=visit.now
+        )
+
+
+def _need(visit: Visit, tenant: str) -> None:
+    """Let nobody mute what is not his to triage; every tenant at once is for those who see every tenant."""
+    if not may_mute(visit, tenant):
+        raise Forbidden
+
+
+def _own(visit: Visit) -> str:
+    return "" if visit.visible_tenants() is None else visit.principal.organization_id
+
+
+def _hours(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 4):  # noqa: PLR2004 - 90 days are 2160 hours
+        raise UserError("alert.span", "请选择时长。", "Choose how long.")
+    return int(text)
+
+
+def _day(text: str) -> int:
+    return int(text.strip()) if text.strip().isascii() and text.strip().isdigit() and len(text.strip()) <= 2 else 0  # noqa: PLR2004 - a day of the month
+
+
+def _moment(text: str) -> datetime:
+    """A browser's ``datetime-local`` value, meant in Shanghai."""
+    try:
+        value = datetime.fromisoformat(text)
+    except ValueError:
+        raise UserError("alert.span", "请填写开始和结束时间。", "Give the beginning and the end.") from None
+    return value if value.tzinfo else value.replace(tzinfo=SHANGHAI)
+
+
+ROUTES: Routes = (
+    Page("GET", "/alerts/silences", listing, Permission.ALERTS_READ),
+    Page("POST", "/alerts/silences", add, Permission.ALERTS_TRIAGE),
+    Page("POST", "/alerts/silences/preview", look, Permission.ALERTS_TRIAGE),
+    Page("POST", "/alerts/silences/{silence_id}/end", end, Permission.ALERTS_TRIAGE),
+    Page("GET", "/alerts/maintenance", windows, Permission.ALERTS_READ),
+    Page("POST", "/alerts/maintenance", announce, Permission.ALERTS_TRIAGE),
+    Page("POST", "/alerts/maintenance/{window_id}/end", end_window, Permission.ALERTS_TRIAGE),
+)
