@@ -71,11 +71,10 @@ def example_events(sample: Sequence[Mapping[str, Any]], tenant: str = TENANT) ->
     Raises:
         ValueError: a line is none of that.
     """
-    events: list[Event] = []
-    for line in sample:
-        events += normalise([_record(line, at, number, tenant) for number, at in enumerate(_moments(line))])
-    if len(events) > MAX_EVENTS:
+    records = [_record(line, at, number, tenant) for line in sample for number, at in enumerate(_moments(line))]
+    if len(records) > MAX_EVENTS:
         raise ValueError(f"an example stands for {MAX_EVENTS} events at most")
+    events = normalise(records)  # together: some messages are told in several lines
     for number, event in enumerate(events):
         event[EVENT_ID] = f"0-{number}"
     return events
