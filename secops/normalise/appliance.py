@@ -163,6 +163,11 @@ def _level(value: str) -> str:
     return _first(value, _LEVEL_WORDS)
 
 
+@lru_cache(maxsize=4096)
+def _threat(value: str) -> str:
+    return _first(value, _THREAT_WORDS)
+
+
 def verdict(value: str) -> str:
     """``allow``, ``deny`` or ``alert`` for what a device says it did; "" for words it does not know."""
     return _verdict(value[:_SHORT])
@@ -175,7 +180,7 @@ def level(value: str) -> str:
 
 def threat(value: str) -> str:
     """The kind of attack that a vendor's text names, such as ``sql_injection``; "" when it names none that we know."""
-    return _first(value, _THREAT_WORDS)
+    return _threat(value[:_LOOKED_AT])
 
 
 def operation(value: str) -> str:

@@ -20,7 +20,23 @@ _KINDS: Final = (
 )
 _LOGIN: Final = ("login", "logon", "log in", "logged in", "authentication", "登录", "登陆", "认证")
 _LOGOUT: Final = ("logout", "logoff", "log out", "logged out", "注销", "退出登录")
-_CHANGE: Final = ("config", "policy", "rule added", "administrat", "系统操作", "配置", "策略变更", "管理员")
+_CHANGE: Final = (
+    "config",
+    "policy add",
+    "policy modif",
+    "policy delet",
+    "policy chang",
+    "policy disab",
+    "rule added",
+    "administrat",
+    "系统操作",
+    "配置",
+    "策略变更",
+    "管理员",
+)
+_OWN: Final = frozenset(
+    {"signature_update", "signature_fail", "firmware_update", "firmware_fail", "license_expire", "ha_switch"}
+)
 _TRAFFIC: Final = ("traffic", "session", "connection", "control", "flow", "访问控制", "流量", "会话", "应用控制", "nat")
 
 
@@ -49,32 +65,32 @@ def identify(event: Event, header: Header, dataset: str) -> None:
 
 
 def report(event: Event, header: Header, severity: str, deed: str, more: str) -> None:
-    """Say what kind of event it is, from its name, category and deed; ``more`` is further text of the sender's."""
+    """Say what kind of event it is, from its name, class and deed; ``more`` is its category.
+
+    What the device does to itself goes first: an update of virus signatures is no virus.
+    """
     said = f"{header.name} {header.event} {more}".strip()
     folded = said[:512].lower()
-    kind = appliance.threat(said)
-    decision = appliance.verdict(deed)
     if severity:
         event["log.level"] = severity
-    if kind and not any(word in folded for word in _LOGOUT):
-        appliance.attack(event, decision, kind, severity)
+    kind = appliance.threat(said)
+    if any(word in folded for word in _LOGOUT):
+        appliance.logout(event, f"{_who(event, folded)}_logout")
+    elif kind != "brute_force" and any(word in folded for word in _LOGIN):
+        appliance.login(event, f"{_who(event, folded)}_login", f"{said} {deed}")
+    elif any(word in folded for word in _CHANGE) or appliance.operation(said) in _OWN:
+        appliance.configuration(event, said)
+    elif kind:
+        appliance.attack(event, appliance.verdict(deed), kind, severity)
         appliance.keyword(event, "rule.name", header.name)
         appliance.keyword(event, "rule.id", header.event)
-    elif any(word in folded for word in _LOGOUT):
-        appliance.logout(event, f"{_who(event, folded)}_logout")
-    elif any(word in folded for word in _LOGIN):
-        appliance.login(event, f"{_who(event, folded)}_login", f"{said} {deed}")
-    elif any(word in folded for word in _CHANGE):
-        appliance.configuration(event, said)
-    elif decision or any(word in folded for word in _TRAFFIC):
-        appliance.traffic(event, decision)
-        appliance.keyword(
-            event, "rule.name", event.get("original", {}).get("PolicyName") or event.get("original", {}).get("policy")
-        )
+    elif appliance.verdict(deed) or any(word in folded for word in _TRAFFIC):
+        appliance.traffic(event, appliance.verdict(deed))
+        kept = event.get("original", {})
+        appliance.keyword(event, "rule.name", kept.get("PolicyName") or kept.get("policy"))
     else:
         event["event.category"], event["event.type"] = ["host"], ["info"]
-        if deed:
-            appliance.keyword(event, "event.action", deed)
+        appliance.keyword(event, "event.action", deed)
 
 
 def _who(event: Event, folded: str) -> str:

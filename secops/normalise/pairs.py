@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 from secops.normalise.schema import MAX_VALUE
@@ -37,6 +38,7 @@ def read_pairs(message: str) -> dict[str, str]:
     return found
 
 
+@lru_cache(maxsize=4096)
 def _is_key(key: str) -> bool:
     return key.replace("_", "").replace("-", "").replace(".", "").isalnum() and not key[0].isdigit()
 

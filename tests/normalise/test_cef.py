@@ -88,3 +88,27 @@ def test_a_broken_header_is_marked_and_kept(one: Any) -> None:
     event = one("<134>Nov 24 15:40:01 siem CEF:0|Acme|WAF")
     assert event["tags"] == ["malformed_cef"]
     assert event["message"] == "CEF:0|Acme|WAF"
+
+
+@pytest.mark.parametrize(
+    ("name", "extension", "action"),
+    [
+        ("Virus signature database updated", "", "signature_update"),
+        ("SYN flood detected", "act=drop", "deny"),
+        ("Administrator login failed", "suser=admin", "admin_login"),
+        ("Brute force login attempt", "act=blocked", "deny"),
+        ("Traffic", "act=accept", "allow"),
+        ("Configuration backup downloaded", "suser=admin", "config_export"),
+        ("Connection denied", "act=deny msg=trojan horse museum", "deny"),
+    ],
+)
+def test_what_a_message_is_about(one: Any, name: str, extension: str, action: str) -> None:
+    event = one(f"<134>Nov 24 15:40:01 siem CEF:0|Acme|Box|1|9|{name}|5|src=203.0.113.9 {extension}")
+    assert event["event.action"] == action
+
+
+def test_what_a_visitor_may_write_does_not_make_an_attack(one: Any) -> None:
+    event = one(
+        "<134>Nov 24 15:40:01 siem CEF:0|Acme|Box|1|9|Connection allowed|5|act=allow msg=trojan virus ransomware"
+    )
+    assert "rule.category" not in event

@@ -78,7 +78,7 @@ def parse(event: Event, message: str, desk: Desk) -> None:
         header,
         _severity(header.severity),
         extension.get("act", ""),
-        " ".join(extension.get(key, "") for key in ("cat", "cs1", "msg", "outcome", "reason")),
+        " ".join(extension.get(key, "") for key in ("cat", "outcome", "reason")),
     )
 
 

@@ -6,6 +6,7 @@ threat messages are lists of ``name value`` or ``name: value`` between commas.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from secops.normalise import appliance
@@ -226,20 +227,15 @@ def _endpoint(event: Event, side: str, written: str) -> None:
     appliance.endpoint(event, side, host.strip("[]"), port)
 
 
-_LEADS: Final = (
-    *(
-        "snat to",
-        "dnat to",
-        "send packets",
-        "send bytes",
-        "receive packets",
-        "receive bytes",
-        "start time",
-        "close time",
-    ),
-    *("application", "interface", "vr", "policy-name", "policy", "user", "host", "mac", "Protocol", "rule"),
-    *("srcip", "srcport", "dstip", "dstport", "protocol", "nattype", "transip", "transport", "ruleid", "policyid"),
-)
+_LEADS: Final = {
+    first: tuple(leads.split("|"))
+    for first, leads in {
+        "snat": "snat to", "dnat": "dnat to", "send": "send packets|send bytes", "receive": "receive packets|receive bytes",
+        "start": "start time", "close": "close time", "policy": "policy", "policy-name": "policy-name",
+        **{name: name for name in ("application", "interface", "vr", "user", "host", "mac", "Protocol", "rule", "srcip", "srcport",
+                                   "dstip", "dstport", "protocol", "nattype", "transip", "transport", "ruleid", "policyid")},
+    }.items()
+}  # fmt: skip
 
 
 def _parts(rest: str) -> dict[str, str]:
@@ -249,13 +245,15 @@ def _parts(rest: str) -> dict[str, str]:
         piece = part.strip()
         name, colon, value = piece.partition(":")
         if not colon or not _is_name(name):
-            name = next((lead for lead in _LEADS if piece.startswith(f"{lead} ")), "")
+            leads = _LEADS.get(piece.partition(" ")[0], ())
+            name = next((lead for lead in leads if piece.startswith(f"{lead} ")), "")
             value = piece[len(name) + 1 :]
         if name:
             found.setdefault(name, value.strip()[:1024])
     return found
 
 
+@lru_cache(maxsize=4096)
 def _is_name(name: str) -> bool:
     return 0 < len(name) <= 24 and name.count(" ") <= 2 and name.replace(" ", "").replace("/", "").isalpha()  # noqa: PLR2004 - "threat severity"
 

@@ -66,7 +66,7 @@ def parse(event: Event, message: str, desk: Desk) -> None:
         header,
         severity,
         fields.get("action", "") or fields.get("act", ""),
-        " ".join(fields.get(key, "") for key in ("cat", "msg", "reason")),
+        " ".join(fields.get(key, "") for key in ("cat", "reason")),
     )
     if fields.get("isLoginEvent", "").lower() == "true":
         appliance.login(event, "user_login", f"{header.event} {fields.get('msg', '')}")

@@ -7,6 +7,7 @@ of a key that comes twice the first counts: whoever is attacked through a URL mu
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from secops.normalise import appliance
@@ -108,18 +109,27 @@ def fields(message: str) -> dict[str, str]:
 
 def _pair(piece: str) -> tuple[str, str]:
     """Split at the first colon, narrow or wide, if what stands before it can be a key."""
-    head = piece[: _KEY + 1]
-    ends = [place for place in (head.find(":"), head.find("：")) if place > 0]
-    if not ends:
-        return "", piece
-    name = piece[: min(ends)].strip()
-    if not name or (name.lower() not in _USER and any(letter in "./=?&%<>\"'" for letter in name)):
-        return "", piece
-    return name, piece[min(ends) + 1 :]
+    place = piece.find(":", 0, _KEY + 1)
+    wide = piece.find("：", 0, place if place > 0 else _KEY + 1)
+    place = wide if wide > 0 else place
+    name = _key(piece[:place]) if place > 0 else ""
+    return (name, piece[place + 1 :]) if name else ("", piece)
+
+
+@lru_cache(maxsize=4096)
+def _key(written: str) -> str:
+    """The key, "" if what is written can be none: part of a URL, a time, a sentence."""
+    name = written.strip()
+    if name.lower() in _USER:
+        return name
+    return "" if any(letter in "./=?&%<>\"'" for letter in name) else name
 
 
 def _of(written: dict[str, str], names: tuple[str, ...]) -> str:
-    return next((value for name in names if (value := appliance.present(written.get(name)))), "")
+    for name in names:
+        if name in written and (value := appliance.present(written[name])):
+            return value
+    return ""
 
 
 def _dataset(kind: str) -> str:
