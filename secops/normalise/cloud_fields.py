@@ -43,6 +43,7 @@ class Call(NamedTuple):
     outcome: str  # success, failure or unknown
     login: bool = False  # somebody signs in
     root: bool = False  # by the owner of the account
+    reading: bool = False  # the trail says that nothing was changed
 
 
 def opened(document: dict[str, Any], texts: Collection[str]) -> dict[str, Any]:
@@ -104,7 +105,7 @@ def describe(event: Event, flat: dict[str, Any], call: Call) -> None:
     event["event.outcome"] = call.outcome
     action, service = str(event.get("event.action", "")), str(event.get("cloud.service.name", ""))
     event["event.category"] = [_category(service, login=call.login)]
-    event["event.type"] = ["start"] if call.login else [_type(action)]
+    event["event.type"] = ["start"] if call.login else ["access" if call.reading else _type(action)]
     if call.outcome == "failure" and not call.login and _DENIED.search(str(event.get("error.code", ""))[:200]):
         event["event.type"] = [*event["event.type"], "denied"]
     if call.root:

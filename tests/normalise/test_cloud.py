@@ -91,3 +91,17 @@ def test_the_address_that_the_api_server_saw_counts(one: Callable[..., dict[str,
         "json",
     )
     assert event["source.ip"] == "203.0.113.9"
+
+
+def test_a_list_of_audit_events_becomes_its_events(read: Callable[..., list[dict[str, Any]]]) -> None:
+    items = [{"apiVersion": "audit.k8s.io/v1", "kind": "Event", "verb": verb} for verb in ("get", "delete")]
+    document = {"kind": "EventList", "apiVersion": "audit.k8s.io/v1", "items": items}
+    assert [event["event.action"] for event in read(orjson.dumps(document), "json")] == ["get", "delete"]
+    other = read(orjson.dumps({"kind": "EventList", "items": [{"a": 1}, {"b": 2}]}), "json")
+    assert [event["event.dataset"] for event in other] == ["json.generic"]
+
+
+def test_a_call_that_only_reads_is_said_to(one: Callable[..., dict[str, Any]]) -> None:
+    call = {"eventName": "GenerateCredentialReport", "eventVersion": "1", "acsRegion": "cn-hangzhou", "eventRW": "Read"}
+    assert one(orjson.dumps(call), "json")["event.type"] == ["access"]
+    assert one(orjson.dumps(call | {"eventRW": "Write"}), "json")["event.type"] == ["change"]

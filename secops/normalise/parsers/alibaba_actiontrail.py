@@ -70,6 +70,7 @@ def parse(event: Event, document: dict[str, Any], desk: Desk) -> None:
         "failure" if failed else "success",
         login=login,
         root=flat.get("userIdentity.type") == "root-account",
+        reading=flat.get("eventRW") == "Read",
     )
     describe(event, flat, call)
     stamp(event, flat.get("eventTime"), desk)

@@ -21,8 +21,10 @@ _KINDS: Final = frozenset({"event", "metric"})
 
 
 def parse(record: Record, line: str, desk: Desk) -> list[Event]:
-    """Read a JSON object, or an array of them; each becomes one event."""
+    """Read a JSON object, an array of them, or a Kubernetes list of them; each becomes one event."""
     document = load(line)
+    if isinstance(document, dict) and (items := _listed(document)):
+        document = items
     if isinstance(document, dict):
         event = desk.event(record, line)
         read(event, document, desk)
@@ -32,6 +34,14 @@ def parse(record: Record, line: str, desk: Desk) -> list[Event]:
     if len(document) > MOST_ITEMS:
         raise UnreadableError("oversized", f"an array of more than {MOST_ITEMS} objects")
     return [_item(record, item, desk) for item in document]
+
+
+def _listed(document: dict[str, Any]) -> list[Any]:
+    """Give the objects of an audit webhook's ``EventList``; nothing for any other document."""
+    version, items = document.get("apiVersion"), document.get("items")
+    if document.get("kind") != "EventList" or not isinstance(version, str) or not version.startswith("audit.k8s.io/"):
+        return []
+    return items if isinstance(items, list) else []
 
 
 def _item(record: Record, item: object, desk: Desk) -> Event:

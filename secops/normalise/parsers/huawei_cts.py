@@ -49,7 +49,8 @@ def parse(event: Event, document: dict[str, Any], desk: Desk) -> None:
     if outcome == "success":
         event.pop("error.code", None)
         event.pop("error.message", None)
-    describe(event, flat, Call("huaweicloud", "huaweicloud.cts", outcome, _login(flat, action), _root(flat)))
+    reading = flat.get("read_only") in _TRUE
+    describe(event, flat, Call("huaweicloud", "huaweicloud.cts", outcome, _login(flat, action), _root(flat), reading))
     stamp(event, flat.get("time") or flat.get("record_time"), desk)
 
 

@@ -69,6 +69,7 @@ def parse(event: Event, document: dict[str, Any], desk: Desk) -> None:
         "failure" if codes else "success",
         login=str(flat.get("eventName", "")).lower() in ("consolelogin", "login"),
         root=identity in ("root", "mainaccount") or flat.get("userIdentity.userName") == "root",
+        reading=flat.get("actionType") == "Read",
     )
     describe(event, flat, call)
     stamp(event, flat.get("eventTime"), desk)
