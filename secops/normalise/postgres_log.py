@@ -6,6 +6,7 @@ of ``csvlog`` and the keys those of ``jsonlog`` in PostgreSQL's manual, chapter 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from secops.normalise.database import note_action, note_peer, quoted_after
@@ -93,18 +94,28 @@ def split_severity(text: str) -> tuple[str, str, str]:
 
 def read_prefix(event: Event, prefix: str) -> dict[str, str]:
     """Take what the prefix tells: ``[pid]``, ``user=… db=… app=… client=…`` in either separator, or ``user@database``."""
+    pid, pairs = _prefix(prefix)
+    fields = dict(pairs)
+    if pid is not None and "process.pid" not in event:
+        event["process.pid"] = pid
+    _note_session(event, fields)
+    return fields
+
+
+@lru_cache(maxsize=4096)
+def _prefix(prefix: str) -> tuple[int | None, tuple[tuple[str, str], ...]]:
+    """Give the process and the named parts of a prefix, which a session repeats on every line."""
     fields: dict[str, str] = {}
+    pid: int | None = None
     for word in prefix.replace(",", " ").split():
         name, equals, value = word.partition("=")
         if equals:
             fields[_PREFIX_NAMES.get(name, name)] = value
-        elif word[:1] == "[":
-            if (pid := number(word.strip("[]:").partition("-")[0])) is not None and "process.pid" not in event:
-                event["process.pid"] = pid
+        elif word[:1] == "[" and pid is None:
+            pid = number(word.strip("[]:").partition("-")[0])
         elif "@" in word:
             fields["db.user"], _, fields["db.name"] = word.partition("@")
-    _note_session(event, fields)
-    return fields
+    return pid, tuple(fields.items())
 
 
 _PREFIX_NAMES: Final = {"user": "db.user", "db": "db.name", "database": "db.name", "app": "db.application", "client": "client", "host": "client"}  # fmt: skip

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from functools import lru_cache
 from posixpath import normpath
 from socket import AF_INET, AF_INET6, inet_ntop
 from typing import TYPE_CHECKING, Final
@@ -69,9 +70,15 @@ def parse_line(event: Event, line: str, desk: Desk) -> bool:
     if line[:5] not in {"type=", "node="} or " msg=audit(" not in line[:400] or not _record(event, line):
         return False
     event["event.module"] = "linux"
-    milliseconds = number(event["original"]["audit_id"].partition(":")[0].replace(".", "", 1))
-    desk.stamp(event, epoch(milliseconds) if milliseconds else None)
+    desk.stamp(event, _moment(event["original"]["audit_id"].partition(":")[0]))
     return True
+
+
+@lru_cache(maxsize=4096)
+def _moment(seconds: str) -> str | None:
+    """Read ``1795507200.123``; the records of an event, and many events, share one."""
+    milliseconds = number(seconds.replace(".", "", 1))
+    return epoch(milliseconds) if milliseconds else None
 
 
 def _record(event: Event, text: str) -> bool:
@@ -234,6 +241,6 @@ _DETAILS: Final[dict[str, Callable[[Event, dict[str, str]], None]]] = {
 }
 PARSERS = (
     ProgramParser(("auditd", "audit", "audispd", "audisp-syslog", "audit_log", "tag_audit_log"), parse),
-    LineParser(10, parse_line),
+    LineParser(1, parse_line),
     Joiner(frozenset({_DATASET, _PROGRAM_START}), join),
 )

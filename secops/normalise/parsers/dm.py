@@ -143,6 +143,6 @@ def parse_document(event: Event, document: dict[str, Any], desk: Desk) -> None:
 
 PARSERS = (
     ProgramParser(("dmserver", "dmap", "dmwatcher"), parse),
-    LineParser(20, parse_line),
+    LineParser(2, parse_line),
     DocumentParser(20, claims, parse_document),
 )

@@ -211,6 +211,6 @@ def parse_document(event: Event, document: dict[str, Any], desk: Desk) -> None:
 
 PARSERS = (
     ProgramParser(("mysqld", "mariadbd", "mysql-server_auditing", "mysql_audit"), parse),
-    LineParser(30, parse_line),
+    LineParser(4, parse_line),
     DocumentParser(30, claims, parse_document),
 )

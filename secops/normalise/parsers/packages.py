@@ -65,4 +65,4 @@ def _note(event: Event, verb: str, package: str) -> None:
             event["package.version"] = words[2][:256]
 
 
-PARSERS = (ProgramParser(("yum", "dnf", "rpm"), parse), LineParser(50, parse_line))
+PARSERS = (ProgramParser(("yum", "dnf", "rpm"), parse), LineParser(4, parse_line))

@@ -93,6 +93,6 @@ def parse_document(event: Event, document: dict[str, Any], desk: Desk) -> None:
 
 PARSERS = (
     ProgramParser(("postgres", "postgresql"), parse),
-    LineParser(40, parse_line),
+    LineParser(3, parse_line),
     DocumentParser(40, claims, parse_document),
 )
