@@ -38,7 +38,6 @@ def listing(visit: Visit) -> Response:
     if len(found) > PAGE:
         newest = asked.order is Order.NEWEST
         more = asked.link(before=shown[-1].id) if newest else asked.link(skip=asked.skip + PAGE)
-    rules = visit.service.rules.infos()
     return visit.page(
         "alerts.html",
         alerts=shown,
@@ -46,7 +45,7 @@ def listing(visit: Visit) -> Response:
         more=more,
         tactics=tactics,
         names=tenant_names(visit),
-        rule=rules.get(asked.rule),
+        rule=visit.service.rules.infos().get(asked.rule) if asked.rule else None,
     )
 
 

@@ -46,6 +46,7 @@ def now_shown(world: World, alert: Alert) -> Alert:
 @pytest.mark.parametrize("path", PAGES)
 def test_every_page_opens_for_who_reads_alerts_in_both_languages_and_in_time(world: World, path: str) -> None:
     raised(world, match(world, "198.51.100.1"))
+    assert world.service.rules.rules, "read before the clock starts: the first page that needs them reads them"
     for username in ("officer", "inspector", "county"):
         for lang in ("zh", "en"):
             with world.client(username, lang=lang) as client:
