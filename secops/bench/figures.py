@@ -17,6 +17,7 @@ BENCHES: Final = {
     "append": "secops.bench.append",
     "ingest": "secops.bench.ingest",
     "detect": "secops.bench.detect",
+    "correlate": "secops.bench.correlate",
     "search": "secops.bench.search",
     "login": "secops.bench.login",
     "issue": "secops.bench.issue",

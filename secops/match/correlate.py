@@ -58,6 +58,7 @@ class Correlator(Untimed):
         self._groups: OrderedDict[tuple[str, ...], Group] = OrderedDict()
         self._changed: dict[tuple[str, ...], None] = {}
         self._fields = {each: tuple(self._names(each)) for each in self.body.rules}
+        self._meaning = digest((self.body.type, *self.body.rules, "", *self.body.group_by, "", *self.body.fields))
         self._positions = {each: at for at, each in enumerate(self.body.rules)}
 
     def _names(self, rule_id: str) -> Iterator[str]:
@@ -109,7 +110,11 @@ class Correlator(Untimed):
             return 0
         if self.body.type in _TEMPORAL:
             return self._positions[hit.rule_id]
-        value = hit.fields.get(self.body.field)
+        fields = self.body.fields
+        if len(fields) > 1:
+            values = [hit.fields.get(name) for name in fields]
+            return None if all(value is None for value in values) else "\x1f".join(map(group_value, values))
+        value = hit.fields.get(fields[0])
         return text_of(value) if self.body.type is CorrelationType.VALUE_COUNT else measured(value)
 
     def _group(self, key: tuple[str, ...], seen: int) -> Group:
@@ -149,7 +154,7 @@ class Correlator(Untimed):
         entries: dict[str, bytes | None] = {}
         for key in changed:
             group = self._groups.get(key)
-            entries[f"{self.rule.id}:{digest(key)}"] = None if group is None else _dump(key, group)
+            entries[f"{self.rule.id}:{digest(key)}"] = None if group is None else _dump(self._meaning, key, group)
         return entries
 
     def restore(self, data: bytes) -> None:
@@ -160,7 +165,7 @@ class Correlator(Untimed):
         """
         stored = orjson.loads(data)
         key = tuple(stored["key"])
-        if len(key) != len(self.body.group_by) + 1 or stored["kind"] != self.body.type:
+        if len(key) != len(self.body.group_by) + 1 or stored["kind"] != self._meaning:
             raise ValueError("the rule has changed")
         entries = [Entry(*entry) for entry in stored["entries"]]
         window = window_of(self.body, entries)
@@ -172,10 +177,10 @@ class Correlator(Untimed):
         self._groups = OrderedDict(sorted(self._groups.items(), key=lambda item: item[1].seen))
 
 
-def _dump(key: tuple[str, ...], group: Group) -> bytes:
+def _dump(meaning: str, key: tuple[str, ...], group: Group) -> bytes:
     return orjson.dumps(
         {
-            "kind": group.window.body.type,
+            "kind": meaning,
             "key": key,
             "quiet_until": group.quiet_until,
             "seen": group.seen,

@@ -6,6 +6,7 @@ import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+from secops.match.expressed import read_expression
 from secops.match.rule import Correlation, CorrelationType
 from secops.match.source import Block, Items, RuleError
 
@@ -33,6 +34,8 @@ def read_correlation(block: Block) -> Correlation:
         if key not in _KEYS:
             raise RuleError(block.at(key), f"未知的关联设置 {key!r}", f"unknown correlation setting {key!r}")
     kind = _kind(block)
+    if isinstance(block.get("condition"), str):
+        return _expressed(block, kind)
     condition = _condition(block, kind)
     return Correlation(
         type=kind,
@@ -40,7 +43,7 @@ def read_correlation(block: Block) -> Correlation:
         timespan=read_duration(block.get("timespan"), block.at("timespan")),
         group_by=read_texts(block.get("group-by"), block.at("group-by")),
         conditions=_comparisons(condition, block.at("condition")),
-        field=_field(condition, kind, block.at("condition")),
+        fields=_fields(condition, kind, block.at("condition")),
         percentile=_percentile(condition, kind, block.at("condition")),
         aliases=_aliases(block),
         generate=_flag(block, "generate"),
@@ -116,16 +119,43 @@ def _comparisons(condition: Block, line: int) -> tuple[tuple[str, float], ...]:
     return tuple(found)
 
 
-def _field(condition: Block, kind: CorrelationType, line: int) -> str:
-    field = condition.get("field", "")
+def _fields(condition: Block, kind: CorrelationType, line: int) -> tuple[str, ...]:
+    fields = read_texts(condition.get("field"), condition.at("field"))
     wanted = kind.value.startswith("value_")
-    if not isinstance(field, str) or wanted != bool(field):
+    if wanted != bool(fields):
         raise RuleError(
             line,
             f"{kind.value} {'需要' if wanted else '不能有'} condition.field",
-            f"correlation: {kind.value} {'needs' if wanted else 'does not take'} condition.field (one field name)",
+            f"correlation: {kind.value} {'needs' if wanted else 'does not take'} condition.field",
         )
-    return field
+    if len(fields) > 1 and kind is not CorrelationType.VALUE_COUNT:
+        raise RuleError(
+            condition.at("field"),
+            f"{kind.value} 只能有一个字段；只有 value_count 可列出多个",
+            f"correlation: {kind.value} takes one field; only value_count takes a list",
+        )
+    return fields
+
+
+def _expressed(block: Block, kind: CorrelationType) -> Correlation:
+    """A temporal correlation whose condition is an expression over the names of rules."""
+    line = block.at("condition")
+    if kind not in _TEMPORAL:
+        raise RuleError(
+            line,
+            f"{kind.value} 的 condition 应为映射；表达式只用于 temporal 和 temporal_ordered",
+            f"correlation: the condition of {kind.value} is a mapping; only temporal types take an expression",
+        )
+    rules, alternatives = read_expression(block["condition"], read_texts(block.get("rules"), block.at("rules")), line)
+    return Correlation(
+        type=kind,
+        rules=rules,
+        timespan=read_duration(block.get("timespan"), block.at("timespan")),
+        group_by=read_texts(block.get("group-by"), block.at("group-by")),
+        aliases=_aliases(block),
+        generate=_flag(block, "generate"),
+        alternatives=alternatives,
+    )
 
 
 def _percentile(condition: Block, kind: CorrelationType, line: int) -> float:

@@ -41,7 +41,11 @@ def _with_ids(rule: Rule, names: dict[str, str]) -> Rule:
         alias: {names.get(name, name): field for name, field in of.items()} for alias, of in rule.body.aliases.items()
     }
     ids = tuple(dict.fromkeys(names.get(name, name) for name in rule.body.rules))
-    return replace(rule, body=replace(rule.body, rules=ids, aliases=aliases))
+    alternatives = tuple(
+        (tuple(names.get(name, name) for name in hit), tuple(names.get(name, name) for name in missing))
+        for hit, missing in rule.body.alternatives
+    )
+    return replace(rule, body=replace(rule.body, rules=ids, aliases=aliases, alternatives=alternatives))
 
 
 def _order(waiting: dict[str, Rule]) -> list[str]:

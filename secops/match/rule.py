@@ -168,6 +168,10 @@ class CorrelationType(StrEnum):
     VALUE_MEDIAN = "value_median"
 
 
+Alternative: TypeAlias = tuple[tuple[str, ...], tuple[str, ...]]
+"""Rules that must have hit (for temporal_ordered: in this order), and rules that must not have."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Correlation:
     """The body of a correlation rule."""
@@ -177,10 +181,11 @@ class Correlation:
     timespan: timedelta
     group_by: tuple[str, ...] = ()
     conditions: tuple[tuple[str, float], ...] = ()  # all hold: (lt|lte|gt|gte|eq|neq, number)
-    field: str = ""  # of value_*
+    fields: tuple[str, ...] = ()  # of value_*; several only of value_count, whose combinations then count
     percentile: float = 50.0  # of value_percentile
     aliases: Mapping[str, Mapping[str, str]] = dataclass_field(default_factory=dict)  # alias -> rule id -> field
     generate: bool = False  # the rules looked at also alert on their own
+    alternatives: tuple[Alternative, ...] = ()  # of temporal types whose condition is a text; one of them must hold
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

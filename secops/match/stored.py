@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
     from secops.match.rule import Expression, Test
 
-FORMAT: Final = 2  # raise when the meaning of a stored rule, or of reading one, changes
+FORMAT: Final = 3  # raise when the meaning of a stored rule, or of reading one, changes
 
 _KINDS: Final[Mapping[str, type[Any]]] = {
     "re": Regex, "cidr": Cidr, "num": Compare, "null": IsNull, "exists": Exists, "ref": FieldRef, "time": TimePart,
@@ -188,6 +188,8 @@ def _read_correlation(stored: dict[str, Any]) -> Correlation:
         "type": CorrelationType(stored["type"]),
         "rules": tuple(stored["rules"]),
         "group_by": tuple(stored["group_by"]),
+        "fields": tuple(stored["fields"]),
+        "alternatives": tuple((tuple(hit), tuple(missing)) for hit, missing in stored["alternatives"]),
         "timespan": timedelta(seconds=stored["timespan"]),
         "conditions": tuple((operator, number) for operator, number in stored["conditions"]),
     }

@@ -12,14 +12,20 @@ Rules of every window here:
 from __future__ import annotations
 
 import math
+import operator
 from bisect import bisect_left, bisect_right, insort
-from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple, TypeAlias
 
 from secops.match.rule import Correlation, CorrelationType
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from secops.match.rule import Alternative
+
+Alternatives: TypeAlias = tuple[tuple[int, ...], tuple[int, ...]]
+"""Like ``Alternative``, rules written as their positions in the correlation."""
 NEVER: Final = -(1 << 62)  # before every time
 MICROSECONDS: Final = 1_000_000
 _SPARE: Final = 64  # entries out of every window that may stay in the lists until these are cut
@@ -39,14 +45,14 @@ class Window:
     kinds: ClassVar[tuple[CorrelationType, ...]] = ()
     kept: ClassVar[int] = 1024  # hits kept of a key at least
 
-    __slots__ = ("_conditions", "_entries", "_head", "_times", "body", "dropped", "limit", "span")
+    __slots__ = ("_conditions", "_entries", "_head", "_times", "body", "compare", "dropped", "limit", "span")
 
     def __init__(self, body: Correlation, entries: Sequence[Entry] = ()) -> None:
         self.body = body
         self.span = int(body.timespan.total_seconds() * MICROSECONDS)
         self.limit = max(self.kept, 4 * int(max((number for _, number in body.conditions), default=0)))
         self.dropped = 0
-        self._conditions = tuple((COMPARE[operator], number) for operator, number in body.conditions)
+        self.compare = comparison(body.conditions)  # whether a measure satisfies every condition of the rule
         self._times: list[int] = []
         self._entries: list[Entry] = []
         self._head = 0  # entries before it are out of every window that can still be asked about
@@ -80,7 +86,9 @@ class Window:
             times.append(time)
             self._entries.append(entry)
             self.enter(entry)
-            self._forget(time - self.span - lateness)
+            size = len(times) - self._head
+            if size > self.limit or (size > _SPARE and times[self._head + _SPARE] <= time - self.span - lateness):
+                self._forget(time - self.span - lateness)
             return time if time >= after and self.satisfied() else None
         at = bisect_right(times, time)
         times.insert(at, time)
@@ -135,19 +143,21 @@ class Window:
         """Whether these hits, the content of one window, satisfy the rule."""
         raise NotImplementedError
 
-    def compare(self, measure: float) -> bool:
-        """Whether the measure satisfies every condition of the rule."""
-        return all(compares(measure, number) for compares, number in self._conditions)
+
+def comparison(conditions: Sequence[tuple[str, float]]) -> Callable[[float], bool]:
+    """The function that says whether a measure satisfies all conditions: one call for the usual one of them."""
+    tests = tuple((COMPARE[name], number) for name, number in conditions)
+    if len(tests) == 1:
+        return partial(_SWAPPED[conditions[0][0]], conditions[0][1])
+    return lambda measure: all(compares(measure, number) for compares, number in tests)
 
 
 COMPARE: Final[Mapping[str, Callable[[float, float], bool]]] = {
-    "lt": lambda measure, number: measure < number,
-    "lte": lambda measure, number: measure <= number,
-    "gt": lambda measure, number: measure > number,
-    "gte": lambda measure, number: measure >= number,
-    "eq": lambda measure, number: measure == number,
-    "neq": lambda measure, number: measure != number,
-}
+    "lt": operator.lt, "lte": operator.le, "gt": operator.gt, "gte": operator.ge, "eq": operator.eq, "neq": operator.ne,
+}  # fmt: skip
+_SWAPPED: Final[Mapping[str, Callable[[float, float], bool]]] = {  # the number first: what ``partial`` can bind
+    "lt": operator.gt, "lte": operator.ge, "gt": operator.lt, "gte": operator.le, "eq": operator.eq, "neq": operator.ne,
+}  # fmt: skip
 
 
 class EventCount(Window):
@@ -219,6 +229,21 @@ class ValueCount(_Sliding):
     def clear(self) -> None:
         """See _Sliding."""
         self._counts: dict[str, int] = {}
+
+    def enter(self, entry: Entry) -> None:
+        """See Window; the same as in _Sliding, without a call for each step: the hot path of a value_count."""
+        counts, value = self._counts, entry.value
+        counts[value] = counts.get(value, 0) + 1
+        start, times, oldest = entry.time - self.span, self._times, self._oldest
+        while times[oldest] <= start:
+            value = self._entries[oldest].value
+            left = counts[value] - 1
+            if left:
+                counts[value] = left
+            else:
+                del counts[value]
+            oldest += 1
+        self._oldest = oldest
 
     def include(self, value: str) -> None:
         """See _Sliding."""
@@ -301,7 +326,7 @@ def percentile(numbers: Sequence[float], share: float) -> float:
 
 
 class Temporal(Window):
-    """Hits of all the rules, in any order; a condition, when there is one, is on how many of the rules."""
+    """Hits of all the rules, in any order; a condition, when there is one, is on how many of the rules, or on which."""
 
     kinds = (CorrelationType.TEMPORAL,)
 
@@ -318,18 +343,34 @@ class Temporal(Window):
     def satisfied(self) -> bool:
         """See Window."""
         start = self._times[-1] - self.span
-        return self._enough(sum([time > start for time in self._latest.values()]))
+        return self._enough({rule for rule, time in self._latest.items() if time > start})
 
     def holds(self, entries: Sequence[Entry]) -> bool:
         """See Window."""
-        return self._enough(len({entry.value for entry in entries}))
+        return self._enough({entry.value for entry in entries})
 
-    def _enough(self, rules: int) -> bool:
-        return self.compare(rules) if self._conditions else rules == len(self.body.rules)
+    def _enough(self, rules: set[int]) -> bool:
+        if self.body.alternatives:
+            return any(rules.issuperset(hit) and rules.isdisjoint(missing) for hit, missing in positions(self.body))
+        return self.compare(len(rules)) if self.body.conditions else len(rules) == len(self.body.rules)
+
+
+@lru_cache(maxsize=1024)
+def _positions(rules: tuple[str, ...], alternatives: tuple[Alternative, ...]) -> tuple[Alternatives, ...]:
+    place = {rule: at for at, rule in enumerate(rules)}
+    return tuple((tuple(map(place.__getitem__, hit)), tuple(map(place.__getitem__, no))) for hit, no in alternatives)
+
+
+def positions(body: Correlation) -> tuple[Alternatives, ...]:
+    """The alternatives of a correlation, its rules written as their positions."""
+    return _positions(body.rules, body.alternatives)
 
 
 class TemporalOrdered(Window):
-    """Hits of all the rules in the order they are written; hits of one instant are in order of arrival."""
+    """Hits of all the rules in the order they are written; hits of one instant are in order of arrival.
+
+    With alternatives, of the rules of one of them, in the order in which that names them, and of none that it excludes.
+    """
 
     kinds = (CorrelationType.TEMPORAL_ORDERED,)
 
@@ -345,14 +386,25 @@ class TemporalOrdered(Window):
 
     def satisfied(self) -> bool:
         """See Window."""
+        if self.body.alternatives:
+            return self.holds(self.inside(self.newest))
         return self._times[-1] - self._starts[-1] < self.span
 
     def holds(self, entries: Sequence[Entry]) -> bool:
         """See Window."""
+        if self.body.alternatives:
+            rules = [entry.value for entry in entries]
+            return any(_in_order(hit, rules) and not set(rules).intersection(no) for hit, no in positions(self.body))
         starts = [NEVER] * len(self.body.rules)
         for entry in entries:
             _extend(starts, entry)
         return starts[-1] != NEVER
+
+
+def _in_order(wanted: Sequence[int], found: Sequence[int]) -> bool:
+    """Whether the wanted ones occur one after the other among the found ones."""
+    rest = iter(found)
+    return all(each in rest for each in wanted)
 
 
 def _extend(starts: list[int], entry: Entry) -> None:
