@@ -117,6 +117,7 @@ _DATASETS: Final[Mapping[str, frozenset[str]]] = {
         }
     ),
     "application": frozenset({"kubernetes.audit", "keycloak.event", "keycloak.admin"}),
+    "proxy": frozenset({"squid.access"}),
     "firewall": _APPLIANCES,
     "vpn": _APPLIANCES | {"sangfor.vpn", "topsec.vpn"},
     "waf": _APPLIANCES | {"nsfocus.waf", "dbappsecurity.waf", "apache.error", "nginx.error"},
@@ -145,6 +146,9 @@ _FIREWALL: Final = (
 )  # fmt: skip
 ALIASES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
     **dict.fromkeys(sorted(_DATASETS["webserver"]), _WEB),
+    **dict.fromkeys(
+        sorted(_DATASETS["proxy"]), (*_WEB, ("c-useragent", "user_agent.original"), ("r-dns", "url.domain"))
+    ),
     **dict.fromkeys(sorted(_DATASETS["process_creation"]), _PROCESS),
     **dict.fromkeys(sorted(_APPLIANCES), _FIREWALL),
 }
