@@ -170,7 +170,8 @@ def head(maker: Maker, module: str, level: str, mnemonic: str, action: str) -> H
 def begin(event: Event, found: Head) -> None:
     """Note what the head says, the action included."""
     event.update(found.fields)
-    act(event, found.action)
+    if found.action:
+        act(event, found.action)
 
 
 def act(event: Event, action: str) -> None:

@@ -18,10 +18,7 @@ RULES = load_rules([*FOLDERS, *sorted((ROOT / "correlation").glob("network-*.yml
 DETECTIONS = [rule for rule in RULES.rules if "/detection/" in rule.info.source]
 
 # What only one maker's devices report, as far as the makers' public references say.
-ONE_MAKER = {
-    "fan-failed", "log-lost", "ntp-lost", "password-changed-by-web", "privilege-changed", "refused-by-acl",
-    "source-locked", "temperature-high", "loop-detected",
-}  # fmt: skip
+ONE_MAKER = {"log-lost", "password-changed-by-web", "privilege-changed", "refused-by-acl", "source-locked"}
 _SHELL = 'Recorded command information. (Task=VT0, Ip=10.8.0.4, VpnName=, User=liwei, AuthenticationMethod="Local-user", Command="{}")'
 LOOKS = (
     "display version", "display current-configuration", "display acl all", "display local-user", "display logbuffer", "system-view",

@@ -61,9 +61,11 @@ def parse(event: Event, message: str, _desk: Desk) -> None:
     text = message[colon + 1 :].lstrip()
     if "＝" in text:
         text = text.translate(_WIDE).replace(",", ", ")
-    text = _components(event, text)
-    found = _pairs_of(text)
-    annotate(event, found)
+    if ";" in text[:96]:
+        text = _components(event, text)
+    found = _pairs_of(text) if "=" in text else {}
+    if found:
+        annotate(event, found)
     reader = _READERS.get(head.name)
     if reader is not None:
         reader(event, text, found)
