@@ -1,4 +1,4 @@
-"""The service probes itself: its pages over HTTP, its certificates, its disk, the machine's load."""
+"""The service probes itself: its pages over HTTP, its certificates, its disk, the machine's load, the root key that must go."""
 
 from __future__ import annotations
 
@@ -33,5 +33,6 @@ def own_probes(service: Service) -> list[Probe]:
         ("tls", {**web, "port": settings.web.certificate_port}),
         ("disk", {"path": settings.state, **every}),
         ("load", every),
+        ("absent", {"path": service.ca_dir / "offline" / "root.key", **every}),
     ]
     return [probe.build(kind, values) for kind, values in described]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
 import socketserver
 import ssl
@@ -147,9 +148,23 @@ def test_every_kind_forbids_unknown_settings_and_is_documented(found: dict[str, 
         assert made.Settings.__doc__
 
 
+def test_a_file_that_must_go_fails_when_it_has_stayed_too_long(tmp_path: Path) -> None:
+    key = tmp_path / "root.key"
+    assert look("absent", path=str(key))["detail"] == {"present": False}
+    key.write_text("x")
+    young = look("absent", path=str(key))
+    assert (young["outcome"], young["detail"]["present"]) == ("pass", True)
+    os.utime(key, (0, 0))
+    assert look("absent", path=str(key))["outcome"] == "fail"
+    key.unlink()
+    key.symlink_to(tmp_path / "nowhere")  # a link that leads nowhere is something, too
+    assert look("absent", path=str(key), grace_days=0)["outcome"] == "fail"
+    assert look("absent", path=str(tmp_path / "no" / "such" / "folder"))["outcome"] == "pass"
+
+
 def test_the_kinds_of_part_one() -> None:
     assert set(collector.kinds()) >= {"syslog", "http_push", "file_tail", "journal"}
-    assert set(probe.kinds()) >= {"http", "tls", "disk", "load", "tcp"}
+    assert set(probe.kinds()) >= {"http", "tls", "disk", "load", "tcp", "absent"}
 
 
 moments = st.integers(0, 2 * 10**15).map(lambda micros: datetime.fromtimestamp(0, UTC) + timedelta(microseconds=micros))
