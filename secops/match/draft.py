@@ -48,4 +48,10 @@ def _read(text: str, placeholders: Mapping[str, tuple[str, ...]]) -> Rule:
     line, document = documents[0]
     if not isinstance(document, Block) or not document.get("id"):
         raise RuleError(line, "请给规则写明 id（UUID）", "give the rule an id (a UUID): its versions are kept by it")
+    if "filter" in document:  # the folder's reader would take it for a filter, which changes other people's rules
+        raise RuleError(
+            document.at("filter"),
+            "这里不能写过滤器；请为规则添加例外",
+            "a filter cannot be written here; add an exception to the rule",
+        )
     return read_rule(document, FILE, line, placeholders)

@@ -48,6 +48,7 @@ def test_what_cannot_run_is_refused_with_its_line() -> None:
         (LOGIN.replace("condition: s", "condition: t"), 5, "t"),
         (LOGIN.replace("id: login\n", ""), 1, "id"),
         ("title: [", 1, ""),
+        (LOGIN + "filter: {rules: any, selection: {a: b}, condition: not selection}\n", 6, "filter"),
         (LOGIN + "x" * 1_000_001, 1, "bytes"),
     ):
         rule, refused = read_draft(text, [])
