@@ -29,6 +29,9 @@ def read_draft(
     except RuleError as error:
         return None, (Refusal(FILE, error.line, rule_id, error.zh, error.en),)
     others = [one for one in running if one.id != rule.id]
+    if rule.name and any(one.name == rule.name for one in others):
+        zh, en = f"名称 {rule.name!r} 已被另一条规则使用", f"another rule bears the name {rule.name!r} already"
+        return None, (Refusal(FILE, rule.line, rule.id, zh, en),)
     resolved, refused = resolve([*others, rule])
     mine = tuple(one for one in refused if one.rule_id == rule.id)
     return next((one for one in resolved if one.id == rule.id), None), mine

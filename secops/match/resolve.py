@@ -15,12 +15,16 @@ if TYPE_CHECKING:
 def resolve(rules: Iterable[Rule]) -> tuple[list[Rule], list[Refusal]]:
     """Rules with names replaced by ids, correlations after everything they refer to; and the refused.
 
-    A rule that only feeds correlations (none of which says ``generate: true``) gets ``info.alert`` False.
+    A rule that only feeds correlations (none of which says ``generate: true``) gets ``info.alert`` False; a correlation
+    of some tenants silences nothing that others rely on.
     """
     read = list(rules)
     refused: list[Refusal] = []
     kept = {rule.id: rule for rule in read if not isinstance(rule.body, Correlation)}
-    names = {rule.name: rule.id for rule in read if rule.name}
+    names: dict[str, str] = {}
+    for rule in read:
+        if rule.name:
+            names.setdefault(rule.name, rule.id)  # the first to bear a name keeps it: a later one takes nobody's place
     waiting = {rule.id: _with_ids(rule, names) for rule in read if isinstance(rule.body, Correlation)}
     for identity in _order(waiting):
         rule = waiting[identity]
@@ -75,8 +79,15 @@ def _mark_fed(kept: dict[str, Rule]) -> list[Rule]:
     for rule in kept.values():
         if isinstance(rule.body, Correlation):
             for name in rule.body.rules:
-                fed[name] = fed.get(name, False) or rule.body.generate
+                if _speaks_for(rule, kept[name]):
+                    fed[name] = fed.get(name, False) or rule.body.generate
     return [
         replace(rule, info=replace(rule.info, alert=False)) if not fed.get(identity, True) else rule
         for identity, rule in kept.items()
     ]
+
+
+def _speaks_for(correlation: Rule, rule: Rule) -> bool:
+    """Whether a correlation may silence a rule that it looks at: not for tenants that it does not run for itself."""
+    theirs, ours = set(rule.info.tenants), set(correlation.info.tenants)
+    return not ours or (bool(theirs) and theirs <= ours)

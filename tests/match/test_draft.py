@@ -63,3 +63,11 @@ def test_what_cannot_run_is_refused_with_its_line() -> None:
 def test_any_text_is_a_rule_or_a_refusal(text: str) -> None:
     rule, refused = read_draft(text, [])
     assert (rule is None) == bool(refused)
+
+
+def test_a_name_that_another_rule_bears_is_refused() -> None:
+    login, _ = read_draft(LOGIN, [])
+    assert login is not None
+    rule, refused = read_draft(LOGIN.replace("id: login", "id: other"), [login])
+    assert rule is None
+    assert "a_login" in refused[0].en

@@ -217,3 +217,24 @@ def test_a_wildcard_and_the_literal_star_are_not_the_same_to_any_cache(load: Doc
         [True, True],
         [True, False],
     ]
+
+
+def test_a_correlation_of_one_tenant_silences_nobody_else_s_rule(tmp_path: Path) -> None:
+    rule = "title: t\nid: base\nname: base\nlogsource: {product: linux}\ndetection: {s: {a: b}, condition: s}\n"
+    count = "title: c\nid: count\ncorrelation: {type: event_count, rules: [base], timespan: 1m, condition: {gte: 5}}\n"
+    for tenants, raises in (("", False), ("tenants: [north]\n", True)):
+        (tmp_path / "rules.yml").write_text(f"{rule}---\n{count}{tenants}")
+        found = load_rules([tmp_path]).infos()
+        assert found["base"].alert is raises
+    (tmp_path / "rules.yml").write_text(f"{rule}tenants: [north]\n---\n{count}tenants: [north]\n")
+    assert load_rules([tmp_path]).infos()["base"].alert is False
+
+
+def test_the_first_rule_to_bear_a_name_keeps_it(tmp_path: Path) -> None:
+    rule = "title: t\nid: {}\nname: base\nlogsource: {{product: linux}}\ndetection: {{s: {{a: b}}, condition: s}}\n"
+    count = "title: c\nid: count\ncorrelation: {type: event_count, rules: [base], timespan: 1m, condition: {gte: 5}}\n"
+    (tmp_path / "a.yml").write_text(rule.format("first"))
+    (tmp_path / "b.yml").write_text(rule.format("second"))
+    (tmp_path / "c.yml").write_text(count)
+    (body,) = [one.body for one in load_rules([tmp_path]).correlations]
+    assert body.rules == ("first",)
