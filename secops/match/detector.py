@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 LATENESS: Final = timedelta(minutes=5)  # how far behind its key's newest event an event may come and still count
 MAX_EVENT_IDS: Final = 100
 _MICROSECOND: Final = timedelta(microseconds=1)
+_AHEAD: Final = 300_000_000  # microseconds that a sender's clock may run ahead
 _STANDS, _EXCEPTED, _OFF = range(3)
 
 
@@ -135,7 +136,7 @@ class Detector:
             tenant = str(event.get(TENANT, ""))
             watcher = self._watchers.get(rule_id)
             if watcher is not None:
-                occurrence = Occurrence(rule_id, tenant, time, seen, str(event.get(EVENT_ID, "")), hit.view)
+                occurrence = _occurrence(rule_id, tenant, (time, seen), hit, event)
                 firing = watcher.feed(occurrence)
                 if firing is not None:
                     yield from self._fired(watcher, firing, occurrence, hit)
@@ -146,7 +147,7 @@ class Detector:
             if info.alert:
                 yield _match(info, hit, self.engine.explain(hit), time)
             if rule_id in self._listeners:
-                occurrence = Occurrence(rule_id, tenant, time, seen, str(event.get(EVENT_ID, "")), hit.view)
+                occurrence = _occurrence(rule_id, tenant, (time, seen), hit, event)
                 yield from self._correlate(occurrence, hit)
 
     def _stands(self, rule_id: str, tenant: str, time: int, seen: int, view: Mapping[str, Any]) -> bool:
@@ -270,6 +271,16 @@ def _fired(info: RuleInfo, firing: Firing, occurrence: Occurrence, fields: Mappi
         group=firing.group,
         count=firing.count,
     )
+
+
+def _occurrence(rule_id: str, tenant: str, times: tuple[int, int], hit: Found, event: Event) -> Occurrence:
+    """A hit for rules that remember.
+
+    Nothing happens long after it was ingested: one event with a time far ahead would else make all later ones of its
+    key late, which a sender could use to go unseen.
+    """
+    time, seen = times
+    return Occurrence(rule_id, tenant, min(time, seen + _AHEAD), seen, str(event.get(EVENT_ID, "")), hit.view)
 
 
 def _moment(firing: Firing) -> Occurrence:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
 
 import orjson
 
-from secops.match.text import scalars, text_of
+from secops.match.text import MAX_TEXT, scalars, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -34,10 +34,19 @@ def group_value(value: object) -> str:
     """A field's value as part of a key: its text, or JSON of what has none; beyond ``MAX_VALUE`` cut and hashed."""
     text = text_of(value)
     if text is None:
-        text = "" if value is None else orjson.dumps(value, default=str).decode()
+        text = "" if value is None else _json(value)
+    if not text.isascii():
+        text = text.encode("utf-8", "replace").decode()  # a lone surrogate could not be stored
     if len(text) <= MAX_VALUE:
         return text
     return f"{text[:MAX_VALUE]}…{blake2b(text.encode('utf-8', 'replace'), digest_size=8).hexdigest()}"
+
+
+def _json(value: object) -> str:
+    try:
+        return orjson.dumps(value, default=str).decode()
+    except TypeError:  # a number or a text that JSON has no room for
+        return repr(value)[:MAX_TEXT]
 
 
 def plain_group(info: RuleInfo, fields: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
