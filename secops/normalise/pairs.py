@@ -9,6 +9,7 @@ from secops.normalise.schema import MAX_VALUE
 
 _KEY: Final = 64  # characters of the longest key
 _MOST: Final = 256  # pairs of one message
+_WORDS: Final = 4096  # words of one message that are looked at
 
 
 def read_pairs(message: str) -> dict[str, str]:
@@ -19,22 +20,22 @@ def read_pairs(message: str) -> dict[str, str]:
     counts. Reads from left to right once; at most ``_MOST`` pairs.
     """
     found: dict[str, str] = {}
-    position, size, last = 0, len(message), ""
-    while position < size and len(found) < _MOST:
-        if message[position] in " \t":
+    position, size, last, begin = 0, len(message), "", 0
+    for _ in range(_WORDS):
+        while position < size and message[position] in " \t":
             position += 1
-            continue
+        if position >= size:
+            break
         equals = message.find("=", position, position + _KEY + 1)
         key = message[position:equals] if equals > 0 else ""
-        if not key or not _is_key(key):
-            end = _word_end(message, position)
-            if last:
-                found[last] = f"{found[last]} {message[position:end]}"[:MAX_VALUE]
-            position = end
-            continue
-        value, position = _value(message, equals + 1)
-        last = "" if key in found else key
-        found.setdefault(key, value[:MAX_VALUE])
+        if key and _is_key(key) and len(found) < _MOST:
+            value, position = _value(message, equals + 1)
+            last, begin = ("" if key in found else key), equals + 1
+            found.setdefault(key, value[:MAX_VALUE])
+        else:
+            position = _word_end(message, position)
+            if last:  # a bare word: the value goes on
+                found[last] = message[begin : min(position, begin + MAX_VALUE)]
     return found
 
 

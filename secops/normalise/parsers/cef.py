@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _HEADER: Final = 7  # version, vendor, product, version, class, name, severity
 _KEY: Final = 64  # characters of the longest key
+_SIGNS: Final = 20_000  # equals signs of one message that are looked at
+_MARKS: Final = str.maketrans("", "", "_.-[]")
 _SEVERE: Final = ((9, "critical"), (7, "high"), (4, "medium"), (0, "low"))
 
 _KEYWORDS: Final = {
@@ -162,23 +164,20 @@ def read_extension(text: str) -> dict[str, str]:
 def _marks(text: str) -> list[tuple[int, int, str]]:
     """Where each key begins, where its equals sign stands, and the key; in order."""
     marks: list[tuple[int, int, str]] = []
-    equals = text.find("=")
-    while equals >= 0 and len(marks) < MAX_KEYS:
+    equals, last = text.find("="), -1
+    for _ in range(_SIGNS):
+        if equals < 0 or len(marks) >= MAX_KEYS:
+            break
         start = text.rfind(" ", max(0, equals - _KEY - 1), equals) + 1
-        if start == 0 and equals > _KEY:
-            start = equals  # longer than a key may be
-        key = text[start:equals]
-        if _is_key(key) and not (marks and start <= marks[-1][1]):
-            marks.append((start, equals, key))
+        if start > last and (start or equals <= _KEY) and _is_key(text[start:equals]):
+            marks.append((start, equals, text[start:equals]))
+            last = equals
         equals = text.find("=", equals + 1)
     return marks
 
 
 def _is_key(key: str) -> bool:
-    return (
-        key.isascii()
-        and key.replace("_", "").replace(".", "").replace("-", "").replace("[", "").replace("]", "").isalnum()
-    )
+    return key.isascii() and key.translate(_MARKS).isalnum()
 
 
 def _labelled(extension: dict[str, str]) -> dict[str, str]:

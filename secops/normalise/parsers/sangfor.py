@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _KEY: Final = 24  # characters of the longest key
 _MOST: Final = 64  # pairs of one message
+_PIECES: Final = 4096  # pieces between commas that are looked at
 _LAST: Final = frozenset({"url", "描述", "详情", "description", "details"})
 _STARTS: Final = ("日志类型:", "日志类型：", "所属系统:", "Log type:", "Log Type:", "log type:")
 
@@ -88,22 +89,23 @@ def parse(event: Event, message: str, _desk: Desk) -> None:
 
 
 def fields(message: str) -> dict[str, str]:
-    """Split ``键:值, 键:值`` in the order of the message; at most ``_MOST`` pairs."""
+    """Split ``键:值, 键:值`` in the order of the message; at most ``_MOST`` pairs. A value reaches to the next key."""
     found: dict[str, str] = {}
-    position, key = 0, ""
-    while position < len(message) and len(found) < _MOST:
+    position, key, begin = 0, "", 0
+    for _ in range(_PIECES):
         end = message.find(", ", position)
         piece = message[position : end if end >= 0 else len(message)]
         name, value = _pair(piece)
-        if name and name not in found:
-            key = name
-            if name.lower() in _LAST:
-                found[name] = message[position + len(piece) - len(value) :].strip()[:MAX_VALUE]
-                break
-            found[name] = value.strip()[:MAX_VALUE]
-        elif key and not name:
-            found[key] = f"{found[key]}, {piece}"[:MAX_VALUE]
-        position = end + 2 if end >= 0 else len(message)
+        if name and name not in found and len(found) < _MOST:
+            if key:
+                found[key] = message[begin : max(begin, position - 2)].strip()[:MAX_VALUE]
+            key, begin = name, position + len(piece) - len(value)
+            found[key] = ""
+        if end < 0 or key.lower() in _LAST:
+            break
+        position = end + 2
+    if key:
+        found[key] = message[begin : begin + MAX_VALUE].strip()
     return found
 
 
