@@ -149,12 +149,7 @@ class Service:
     @cached_property
     def alert_controls(self) -> Controls:
         """What decides about new alerts: inhibitions, weights of assets and tenants, when a rule makes a storm."""
-        own, said = content_dir() / "rules" / "alert", self.settings.alerts
-        return Controls(
-            inhibitions=load_inhibitions(said.inhibition_file or own / "inhibition.yaml"),
-            weights=load_weights(said.severity_file or own / "severity.yaml"),
-            storm_alerts=said.storm_per_hour,
-        )
+        return load_alert_controls(self.settings)
 
     @cached_property
     def tactics(self) -> tuple[Tactic, ...]:
@@ -322,8 +317,23 @@ def for_tenants(found: RuleSet, only: Mapping[str, str]) -> RuleSet:
     return replace(found, rules=tuple(rules))
 
 
+def load_alert_controls(settings: Settings) -> Controls:
+    """What decides about new alerts, from its files.
+
+    Raises:
+        UserError: ``alert.file``: the text names file, line and reason.
+    """
+    own, said = content_dir() / "rules" / "alert", settings.alerts
+    return Controls(
+        inhibitions=load_inhibitions(said.inhibition_file or own / "inhibition.yaml"),
+        weights=load_weights(said.severity_file or own / "severity.yaml"),
+        storm_alerts=said.storm_per_hour,
+    )
+
+
 def prepare(settings: Settings) -> None:
     """Make the state folder what this version needs: folders, secret key, schema, certificate authority. Repeatable."""
+    load_alert_controls(settings)  # a file that cannot be read stops the start, not the detection afterwards
     state = settings.state
     for folder in (
         state,

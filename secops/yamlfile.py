@@ -111,9 +111,12 @@ def read(file: Path, code: str) -> Node:
     """Read the one document of a file.
 
     Raises:
-        UserError: ``code``: too large, not UTF-8, not YAML, or empty.
+        UserError: ``code``: unreadable, too large, not UTF-8, not YAML, or empty.
     """
-    data = file.read_bytes()
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise UserError(code, f"{file}: 无法读取：{error}", f"{file}: cannot be read: {error}") from error
     if len(data) > MOST_BYTES:
         raise UserError(code, f"{file}: 文件过大", f"{file}: the file is larger than {MOST_BYTES} bytes")
     try:

@@ -144,10 +144,15 @@ def exhibits(tx: Session, alert_id: int) -> list[Exhibit]:
     """
     alert = get(tx, alert_id)
     lines = history(tx, alert_id, limit=1_000_000)
-    return [
+    found = [
         _exhibit(alert, "alert.json", asdict(alert)),
         _exhibit(alert, "history.json", [asdict(line) for line in lines]),
     ]
+    if alert.storm:
+        joined = sa.select(AlertEventRow.data).where(AlertEventRow.alert_id == alert_id, AlertEventRow.kind == "storm")
+        parts = [part for data in tx.scalars(joined.order_by(AlertEventRow.id)) for part in data["parts"]]
+        found.append(_exhibit(alert, "joined.json", parts))
+    return found
 
 
 def to_record(row: AlertRow) -> Alert:

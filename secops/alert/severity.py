@@ -23,6 +23,15 @@ ADDRESS_FIELDS: Final = ("host.ip", "destination.ip", "server.ip")  # of what is
 GRADE_WEIGHT: Final = {1: 0, 2: 0, 3: 1, 4: 2}  # of a system's grade under GB/T 22240, when the entry gives no weight
 
 
+LEVELS_ZH: Final = {
+    Level.INFORMATIONAL: "提示",
+    Level.LOW: "低",
+    Level.MEDIUM: "中",
+    Level.HIGH: "高",
+    Level.CRITICAL: "严重",
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """What weighs: an asset (hosts, networks), a tenant, or a tag of the rule."""
@@ -65,7 +74,7 @@ def weigh(
     level: Level, *, tenant: str, tags: Sequence[str], hosts: Sequence[str], addresses: Sequence[str], weights: Weights
 ) -> Severity:
     """Give the severity of an alert; the reasons begin with the rule's level."""
-    reasons = [Reason(f"规则级别：{level}", f"the rule's level: {level}")]
+    reasons = [Reason(f"规则级别：{LEVELS_ZH[level]}", f"the rule's level: {level}")]
     if level is Level.INFORMATIONAL:
         return Severity(level, tuple(reasons))
     total = 0

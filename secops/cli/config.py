@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from secops.cli.context import ConfigOption, JsonOption, StateOption, emit, load_settings
+from secops.cli.context import ConfigOption, JsonOption, StateOption, emit, load_settings, people_errors
 
 app = typer.Typer(help="检查和查看配置 / check and show the settings", no_args_is_help=True)
 
@@ -12,7 +12,11 @@ app = typer.Typer(help="检查和查看配置 / check and show the settings", no
 @app.command()
 def check(state: StateOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """检查配置；有误时指出键和原因，退出码 2 / Check the settings; exit code 2 names the key and the reason."""
+    from secops.wiring import load_alert_controls  # noqa: PLC0415 - showing the settings must not load every engine
+
     settings = load_settings(state, config)
+    with people_errors():
+        load_alert_controls(settings)
     emit({"ok": True, "state": settings.state}, as_json, f"配置正确 / settings are right: {settings.state}")
 
 

@@ -17,9 +17,9 @@ LEFT: Final = 52
 BOTTOM: Final = 22
 TOP: Final = 10
 LINE: Final = 26  # of ranks(): height of a line, width for names and for figures, columns of a name
-NAMES: Final = 300
+NAMES: Final = 250
 FIGURES: Final = 70
-COLUMNS: Final = 44
+COLUMNS: Final = 36
 FIRST_WIDE: Final = 0x1100
 SHANGHAI: Final = ZoneInfo("Asia/Shanghai")
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from identity.principal import Permission
 from secops.alert import attack, noise
+from secops.console.charts import SHANGHAI
 from secops.console.visit import Page, Routes
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ def report(visit: Visit) -> Response:
     """The noise report of the last days."""
     chosen = visit.query("days", "30", limit=5)
     days = DAYS.get(chosen, 30)
-    start = visit.now - timedelta(days=days)
+    today = visit.now.astimezone(SHANGHAI).replace(hour=0, minute=0, second=0, microsecond=0)
+    start = today - timedelta(days=days - 1)
     tenants = visit.visible_tenants()
     with visit.service.database.read() as tx:
         rows = noise.report(tx, tenants=tenants, start=start, end=visit.now)

@@ -308,7 +308,7 @@ def test_severity_and_what_matched_are_stored_and_searched(db: Database) -> None
     weights = Weights(assets=(Entry(zh="门户", en="portal", weight=2, hosts=("web-*",)),))
     (alert, other) = raised(db, match(), match(ip="10.0.0.2", host="db-01"), controls=Controls(weights=weights))
     assert (alert.level, alert.severity, other.severity) == (Level.LOW, Level.HIGH, Level.LOW)
-    assert [one["zh"] for one in alert.severity_reasons] == ["规则级别：low", "门户：+2"]
+    assert [one["zh"] for one in alert.severity_reasons] == ["规则级别：低", "门户：+2"]
     assert (dict(alert.fields), alert.hosts) == ({"user_agent.original": "nmap"}, ("web-01",))
     with db.read() as tx:
 

@@ -60,7 +60,7 @@ def test_assets_tenants_and_tags_move_it_along_the_scale(found: Severity, expect
 
 def test_each_step_is_told_in_both_languages() -> None:
     found = weighed(hosts=("portal-02",), tenant="health")
-    assert [one.zh for one in found.reasons] == ["规则级别：medium", "门户网站：+1", "卫健委：+1"]
+    assert [one.zh for one in found.reasons] == ["规则级别：中", "门户网站：+1", "卫健委：+1"]
     assert found.reasons[1].en == "portal: +1"
 
 

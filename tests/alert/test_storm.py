@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from datetime import UTC, datetime, timedelta
 
@@ -156,3 +157,12 @@ def test_parts_are_searched_and_paged(db: Database, text: str) -> None:
         first = storm_parts(tx, storm.id, limit=1)
         rest = storm_parts(tx, storm.id, before=first[-1]["line"])
         assert len(first) + len(rest) == storm.count == 40
+
+
+def test_what_joined_goes_into_evidence(db: Database) -> None:
+    raised(db, [match(i) for i in range(LIMIT + 5)])
+    (storm,) = storms(db)
+    with db.read() as tx:
+        files = {exhibit.path: json.loads(exhibit.content) for exhibit in queries.exhibits(tx, storm.id)}
+    joined = files[f"alerts/{storm.id}/joined.json"]
+    assert [part["event_ids"] for part in joined] == [[f"0-{i}"] for i in range(LIMIT, LIMIT + 5)]

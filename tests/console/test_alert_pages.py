@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from secops.alert import find, queries
+from secops.alert import find, queries, silences
 from secops.alert.controls import Controls
 from secops.alert.group import raise_alerts
 from secops.audit import last
@@ -290,3 +290,32 @@ def test_only_runbooks_are_runbooks() -> None:
     assert runbook(folder, "install.md") == folder / "install.md"
     for name in ("", "../README.md", "/etc/passwd", "install", "Install.md\n", "."):
         assert runbook(folder, name) is None
+
+
+def test_programs_read_silences_windows_and_noise_of_their_tenants(world: World) -> None:
+    now = world.clock()
+    with world.service.database.begin() as tx:
+        for tenant in ("city", "north"):
+            silences.add(
+                tx,
+                tenant=tenant,
+                matching=[f"rule = api-{tenant}"],
+                starts_at=now,
+                ends_at=now + timedelta(hours=1),
+                reason="r",
+                author="a",
+                now=now,
+            )
+    raised(world, match(world, "198.51.100.80", tenant="north"), match(world, "198.51.100.81"))
+    with world.client("county") as client:
+        text = client.get("/api/v1/silences").text
+        assert "api-north" in text
+        assert "api-city" not in text
+        assert client.get("/api/v1/maintenance-windows").json() == {"windows": []}
+        [row] = client.get("/api/v1/noise?days=1").json()["rules"]
+        assert (row["rule_id"], row["share"]) == (RULE.id, 1.0)
+        found = client.get("/api/v1/alerts?text=198.51.100.8&muted=false").json()["alerts"]
+        assert [one["group"]["source.ip"] for one in found] == ["198.51.100.80"]
+        assert client.get("/api/v1/noise?days=0").status_code == 400
+    with world.client("servant") as client:
+        assert client.get("/api/v1/silences").status_code == 403
