@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from secops.normalise.commands import written_out
 from secops.normalise.schema import address, number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from secops.normalise.commands import Vocabulary
     from secops.records import Event
 
 MOST_PAIRS: Final = 64  # name=value pairs read of one message
@@ -128,7 +130,6 @@ _NAMES: Final[Mapping[str, str]] = {
         ("interfacename", "ifname", "interface", "sourceinterface", "sourceattackinterface", "physicalinterface", "rcvifname", "port"),
         "observer.ingress.interface.name",
     ),
-    **dict.fromkeys(("command", "命令"), "process.command_line"),
     **dict.fromkeys(("rule-name", "rulename", "attackname"), "rule.name"),
     **dict.fromkeys(("mac", "macaddress", "macaddr", "srcmacaddr", "sourcemac", "usermacaddress"), "source.mac"),
     **dict.fromkeys(("failedreason", "reason", "statechangereason", "failreason"), "event.reason"),
@@ -256,6 +257,15 @@ def _put(event: Event, field: str, value: str) -> None:
             event[field] = port
     else:
         event[field] = value
+
+
+def typed(event: Event, command: str, vocabulary: Vocabulary) -> None:
+    """Note a command with its words in full; if some were abbreviated, ``original`` keeps what was typed."""
+    command = command.strip()[:_LONGEST_VALUE]
+    full = written_out(command, vocabulary)
+    event["process.command_line"] = full
+    if full is not command:
+        event["original"] = {**event.get("original", {}), "command.typed": command}
 
 
 def user(event: Event, name: str) -> None:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from secops.normalise.commands import IOS, VRP, written_out
 from secops.normalise.devices import MEANINGS, in_brackets, pairs
 from secops.normalise.parser import Desk
 from secops.normalise.parsers import h3c_comware, huawei_vrp, ruijie
@@ -91,3 +92,36 @@ def test_a_message_of_the_greatest_length_takes_little_time(one: One, lead: str,
     started = time.process_time()
     one(f"<188>Nov 24 2026 15:40:01 gw {lead}{piece * (900_000 // len(piece))}")
     assert time.process_time() - started < 0.5
+
+
+@pytest.mark.parametrize(
+    ("raw", "command"),
+    [
+        ('%%01SHELL/5/CMDRECORD(s)[1]:Recorded command information. (Task=VT0, Ip=10.8.0.4, User=liwei, Command="un info en")', "undo info-center enable"),
+        ('%%01SHELL/5/CMDRECORD(s)[1]:Recorded command information. (Task=VT0, Ip=10.8.0.4, User=liwei, Command="local-u en privi lev 15")', "local-user en privilege level 15"),
+        ("%%10SHELL/6/SHELL_CMD: -Line=vty0-IPAddr=10.8.0.4-User=liwei; Command is res logb", "reset logbuffer"),
+        ("%CLI-5-EXEC_CMD: Configured from vty0(10.8.0.4) by liwei command: no logg on", "no logging on"),
+        ("%PARSER-5-CFGLOG_LOGGEDCMD: User:liwei  logged command:username en priv 15", "username en privilege 15"),
+    ],
+)  # fmt: skip
+def test_abbreviated_commands_are_written_out_and_what_was_typed_is_kept(one: One, raw: str, command: str) -> None:
+    event = one(f"<188>Nov 24 2026 15:40:01 gw {raw}")
+    assert event["process.command_line"] == command
+    assert raw.rstrip('")').endswith(event["original"]["command.typed"])
+
+
+@pytest.mark.parametrize(
+    "command", ["undo info-center enable", "log on", "i e", "frobnicate the widget", "", " un info en"]
+)
+def test_what_is_not_an_abbreviation_of_one_word_stays(command: str) -> None:
+    assert written_out(command, VRP) is command
+
+
+@given(st.text(max_size=200))
+def test_writing_out_changes_nothing_but_words_at_the_beginning(command: str) -> None:
+    for vocabulary in (VRP, IOS):
+        words = written_out(command, vocabulary).split(" ")
+        assert len(words) == len(command.split(" "))
+        assert all(
+            full.startswith(word.lower()) for full, word in zip(words, command.split(" "), strict=True) if full != word
+        )

@@ -9,7 +9,20 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from secops.normalise.devices import MOST_PAIRS, Head, Maker, act, annotate, begin, interface, neighbor, peer, user
+from secops.normalise.commands import VRP
+from secops.normalise.devices import (
+    MOST_PAIRS,
+    Head,
+    Maker,
+    act,
+    annotate,
+    begin,
+    interface,
+    neighbor,
+    peer,
+    typed,
+    user,
+)
 from secops.normalise.devices import head as make_head
 from secops.normalise.parser import MessageParser
 
@@ -115,7 +128,7 @@ def _command(event: Event, text: str) -> None:
         command = text.partition("Command ")[2].removesuffix(" is permission denied.")
         command = command.rpartition(" in view ")[0] or command
     if command:
-        event["process.command_line"] = command[:2048].strip()
+        typed(event, command, VRP)
 
 
 def _logged(event: Event, text: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
+from secops.normalise.commands import VRP
 from secops.normalise.devices import (
     Head,
     Maker,
@@ -20,6 +21,7 @@ from secops.normalise.devices import (
     neighbor,
     pairs,
     peer,
+    typed,
     user,
     with_command,
 )
@@ -66,6 +68,8 @@ def parse(event: Event, message: str, _desk: Desk) -> None:
     found = _pairs_of(text) if "=" in text else {}
     if found:
         annotate(event, found)
+        if "Command" in found:
+            typed(event, found["Command"], VRP)
     reader = _READERS.get(head.name)
     if reader is not None:
         reader(event, text, found)

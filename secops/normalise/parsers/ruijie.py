@@ -10,7 +10,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from secops.normalise.devices import Head, Maker, act, begin, interface, neighbor, peer, user
+from secops.normalise.commands import IOS
+from secops.normalise.devices import Head, Maker, act, begin, interface, neighbor, peer, typed, user
 from secops.normalise.devices import head as make_head
 from secops.normalise.parser import MessageParser, ProgramParser
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 _ORDER = 10  # devices are asked first: there are many of them, and their beginning is plain
 _HEAD = 160
-_LONGEST_COMMAND = 2048
 
 # Modules that only one maker has, by their public log references.
 _RUIJIE = frozenset({"CLI", "LOGIN", "RLDP", "VSU", "SYSMON", "PKG_MGMT", "WEB_AUTH", "DEVMGR"})
@@ -117,7 +117,7 @@ def _command(event: Event, text: str) -> None:
     head, mark, command = text.partition("command:")
     if not mark:
         return
-    event["process.command_line"] = command.strip()[:_LONGEST_COMMAND]
+    typed(event, command, IOS)
     if head[:5] == "User:":
         user(event, head[5:].partition("  ")[0].removesuffix(" logged"))
         return
