@@ -6,7 +6,8 @@ from typing import Any
 
 from secops import audit
 from secops.audit import AuditRow
-from tests.console.world import World, send
+from secops.console.refusals import MOST
+from tests.console.world import World, form_token, send
 
 
 def last_refusal(world: World) -> dict[str, Any]:
@@ -43,3 +44,22 @@ def test_a_page_that_may_not_be_read_and_a_stranger_s_form_are_not(world: World)
         assert send(client, "/login", "/people", username="x").status_code == 303
     with world.service.database.read() as tx:
         assert tx.query(AuditRow).filter_by(action="access.refused").count() == before
+
+
+def test_nobody_can_fill_the_trail_and_the_next_minute_counts_anew(world: World) -> None:
+    def rows() -> int:
+        with world.service.database.read() as tx:
+            return tx.query(AuditRow).filter_by(action="access.refused", actor="inspector").count()
+
+    before = rows()
+    with world.client("inspector") as client:
+        token = form_token(client.get("/me"))
+        origin = str(client.base_url).rstrip("/")
+        for number in range(MOST + 5):
+            answer = client.post(f"/people/{number}/reset", data={"form_token": token}, headers={"origin": origin})
+            assert answer.status_code == 403
+        assert rows() - before == MOST
+        assert last_refusal(world)["detail"]["more_may_follow"] is True
+        world.clock.forward(seconds=61)
+        client.post("/people/1/reset", data={"form_token": token}, headers={"origin": origin})
+    assert rows() - before == MOST + 1
