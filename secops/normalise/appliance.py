@@ -71,7 +71,11 @@ _OPERATIONS: Final = (
         "日志服务器|日志外发|外发日志|syslog*|log server|logging",
         "删除|停用|禁用|关闭|移除|delete*|remove*|disable*|unset|no|off|clean",
     ),
-    ("log_clear", "日志|log|logs|logging", "清空|清除|删除|clear*|clean*|purge*|erase*|delete*"),
+    (
+        "log_clear",
+        "日志|log|logs|logging",
+        "清空|清除|删除日志成功|删除日志文件|删除系统日志|删除操作日志|删除审计日志|删除全部日志|删除所有日志|clear*|clean|purge*|erase*|delete log|delete logs",
+    ),
     (
         "signature_fail",
         "特征库|规则库|病毒库|ips库|url库|signature*|antivirus database",
@@ -89,7 +93,7 @@ _OPERATIONS: Final = (
     (
         "ha_switch",
         "双机|主备|热备|ha|vrrp|hsrp",
-        "切换|抢占|接管|变为|升主|switch*|change*|takeover|failover|become*",
+        "切换|抢占|接管|变为|升主|switch*|state change*|status change*|role change*|changed from|changed to|change to|takeover|failover|become*",
     ),
     ("policy_disable", "策略|规则|防护|policy|rule|acl", "停用|禁用|关闭|disable*"),
     ("policy_delete", "策略|规则|policy|rule|acl", "删除|移除|delete*|remove*"),

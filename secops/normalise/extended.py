@@ -78,7 +78,11 @@ def report(event: Event, header: Header, severity: str, deed: str, more: str) ->
         appliance.logout(event, f"{_who(event, folded)}_logout")
     elif kind != "brute_force" and any(word in folded for word in _LOGIN):
         appliance.login(event, f"{_who(event, folded)}_login", f"{said} {deed}")
-    elif any(word in folded for word in _CHANGE) or appliance.operation(said) in _OWN:
+    elif (
+        any(word in folded for word in _CHANGE)
+        or appliance.operation(said) in _OWN
+        or (not kind and _administration(header))
+    ):
         appliance.configuration(event, said)
     elif kind:
         appliance.attack(event, appliance.verdict(deed), kind, severity)
@@ -91,6 +95,11 @@ def report(event: Event, header: Header, severity: str, deed: str, more: str) ->
     else:
         event["event.category"], event["event.type"] = ["host"], ["info"]
         appliance.keyword(event, "event.action", deed)
+
+
+def _administration(header: Header) -> bool:
+    """Whether the message's name alone says that something was administered."""
+    return appliance.operation(header.name) not in {"config_change", "session_limit"}
 
 
 def _who(event: Event, folded: str) -> str:

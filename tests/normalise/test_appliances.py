@@ -52,6 +52,14 @@ def test_a_user_name_cannot_forge_the_address_of_hillstone(one: Any) -> None:
     assert (event["event.outcome"], event["source.ip"]) == ("failure", "203.0.113.9")
 
 
+def test_a_command_with_quotes_has_its_administrator(one: Any) -> None:
+    head = PRIORITY.replace("fw", "1304447192000843(root)")
+    event = one(
+        head + '42080a0d Event@MGMT: Admin user "sec-li" executed command: "no logging syslog 10.20.9.9" through SSH'
+    )
+    assert (event["user.name"], event["event.action"]) == ("sec-li", "log_server_remove")
+
+
 def test_a_value_cannot_forge_a_key_of_topsec(one: Any) -> None:
     event = one(
         PRIORITY
@@ -146,6 +154,9 @@ def test_the_longest_message_is_read_in_a_moment(one: Any, start: str, unit: str
         ("Session table is full", "session_limit"),
         ("admin user name login", "config_change"),
         ("hash changed by source", "config_change"),
+        ("HA heartbeat interface changed", "config_change"),
+        ("删除 日志审计模板 成功", "config_change"),
+        ("删除系统日志 成功", "log_clear"),
     ],
 )
 def test_words_of_devices_become_ours(said: str, operation: str) -> None:

@@ -52,6 +52,7 @@ _LEVELS: Final = {
 }
 _MOST: Final = 64  # parts of one message
 _STAMP: Final = 19  # characters of "YYYY-MM-DD hh:mm:ss"
+_REFUSED: Final = '" attempted to login'
 _COMPANY: Final = "HillstoneNetworks#"
 
 
@@ -125,21 +126,32 @@ def _device(event: Event, serial: str) -> None:
 
 
 def _management(event: Event, said: str) -> None:
-    """What administrators do: ``Admin user "NAME" logined through SSH, from A:P to A:P(TCP)`` and the like.
-
-    Whoever knocks chooses the name, so what the device itself says is looked for behind the last quote.
-    """
-    name = said.partition('"')[2].rpartition('"')[0] if said.startswith(("Admin user", "User ")) else ""
+    """What administrators do: ``Admin user "NAME" logined through SSH, from A:P to A:P(TCP)`` and the like."""
+    name, text = _named(said)
     appliance.user(event, name or (said.partition(" ")[0] if " via " in said else ""))
     appliance.endpoint(event, "source", *_from(said))
     event["event.reason"] = said[:512]
-    text = said.rpartition('"')[2] if name else said
     if "logout" in text or "logged out" in text:
         appliance.logout(event, "admin_logout")
     elif "login" in text or "logged in" in text or "logined" in text:
         appliance.login(event, "admin_login", text)
     else:
         appliance.configuration(event, text)
+
+
+def _named(said: str) -> tuple[str, str]:
+    """The user's name, and what the device says of the user.
+
+    Whoever knocks chooses the name, quotes and all; the device's own words about a refused login are the last of that kind.
+    """
+    if not said.startswith(("Admin user", "User ")):
+        return "", said
+    quoted = said.partition('"')[2]
+    refused, found, rest = quoted.rpartition(_REFUSED)
+    if found:
+        return refused, _REFUSED + rest
+    name, _, rest = quoted.partition('"')
+    return name, rest or said
 
 
 def _from(said: str) -> tuple[str, str]:

@@ -126,6 +126,8 @@ def _management(event: Event, pairs: dict[str, str]) -> None:
         appliance.logout(event, "admin_logout")
     elif "login" in what or "登录" in what or pairs.get("recorder", "").lower() == "auth":
         appliance.login(event, "admin_login", what, success=success)
+    elif pairs.get("type") == "system" and not appliance.present(pairs.get("user")):
+        _other(event, pairs)
     else:
         appliance.configuration(event, said, success=success)
     if said:
