@@ -7,15 +7,17 @@ listed; an unknown word ends the writing out, and names and numbers stay as they
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final
 
 _MOST_WORDS: Final = 6
 _LONGEST_WORD: Final = 24
 _SHORTEST: Final = 2  # characters of an abbreviation
 
 
-class Vocabulary(NamedTuple):
+@dataclass(frozen=True, slots=True, eq=False)  # eq=False: hashed by identity, as the cache's key needs
+class Vocabulary:
     """The words of one family of command lines: with which a line begins, which follow, which a name follows."""
 
     verbs: tuple[str, ...]
