@@ -80,7 +80,7 @@ class Plan:
             (field, index.cache, index.lookup) for field, (_, index) in self._indexes.items() if field is not None
         ]
         keywords = self._indexes.get(None)
-        self._keywords = keywords[1].lookup if keywords is not None else None
+        self._keywords = (keywords[1].cache, keywords[1].lookup) if keywords is not None else None
 
     def match(self, view: Mapping[str, Any], costs: Costs | None = None) -> list[Rule]:
         """Rules that hold for the event, in the order of the rule set; ``costs`` measures each that is looked at."""
@@ -110,7 +110,7 @@ class Plan:
             if value is None:
                 continue
             if type(value) is not str:
-                found += _many(value, lookup)
+                found += _many(value, cache, lookup)
                 continue
             rules = cache.get(value)
             if rules is None:
@@ -118,8 +118,13 @@ class Plan:
             if rules:
                 found += rules
         if self._keywords is not None:
+            cache, lookup = self._keywords
             for value in view.values():
-                found += _many(value, self._keywords)
+                if type(value) is not str:
+                    found += _many(value, cache, lookup)
+                    continue
+                rules = cache.get(value)
+                found += lookup(value) if rules is None else rules
         return found
 
     def _take(self, sample: list[Mapping[str, Any]], view: Mapping[str, Any]) -> None:
@@ -146,12 +151,15 @@ class Plan:
             self._arrange()
 
 
-def _many(value: object, lookup: Callable[[str], tuple[int, ...]]) -> Iterable[int]:
+def _many(
+    value: object, cache: Mapping[str, tuple[int, ...]], lookup: Callable[[str], tuple[int, ...]]
+) -> Iterable[int]:
     """Rules that a value which is not a text may satisfy."""
     for each in scalars(value):
         text = text_of(each)
         if text is not None:
-            yield from lookup(text)
+            rules = cache.get(text)
+            yield from lookup(text) if rules is None else rules
 
 
 def fold_event_id(expression: Expression, event_id: str) -> Expression | bool:
