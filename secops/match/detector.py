@@ -32,6 +32,7 @@ MAX_EVENT_IDS: Final = 100
 _MICROSECOND: Final = timedelta(microseconds=1)
 _AHEAD: Final = 300_000_000  # microseconds that a sender's clock may run ahead
 _STANDS, _EXCEPTED, _OFF = range(3)
+_NOTHING: Final[Event] = {}
 
 
 class Detector:
@@ -129,11 +130,14 @@ class Detector:
         ]
 
     def _matches(self, hits: Iterable[Found], events: Sequence[Event]) -> Iterator[Match]:
+        index, event, tenant, time, seen = -1, _NOTHING, "", 0, 0
         for hit in hits:
-            rule_id = hit.rule.id
-            event = events[hit.index]
-            time, seen = self._times(event)
-            tenant = str(event.get(TENANT, ""))
+            rule_id = hit.rule.info.id
+            if hit.index != index:  # hits come by event, often several
+                index = hit.index
+                event = events[index]
+                time, seen = self._times(event)
+                tenant = str(event.get(TENANT, ""))
             watcher = self._watchers.get(rule_id)
             if watcher is not None:
                 occurrence = _occurrence(rule_id, tenant, (time, seen), hit, event)

@@ -164,17 +164,23 @@ def _network(text: str) -> tuple[int, int, int] | None:
 
 def _networks(text: str, listed: Indicators) -> Iterator[tuple[str, Hashable]]:
     """Every network that the address is in, of the sizes that the list has, the smallest first."""
-    try:
-        address = ipaddress.ip_address(text.partition("%")[0][:64])
-    except ValueError:
+    address = _address(text)
+    if address is None:
         return
-    if address.version == 6 and address.ipv4_mapped is not None:  # noqa: PLR2004 - IPv6
-        address = address.ipv4_mapped
     bits, width = int(address), address.max_prefixlen
     for version, length in sorted(listed.sizes, reverse=True):
         if version == address.version:
             shown = str(ipaddress.ip_network((bits >> (width - length) << (width - length), length)))
             yield (str(address) if length == width else shown), (version, length, bits >> (width - length))
+
+
+@lru_cache(maxsize=20_000)
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        address = ipaddress.ip_address(text.partition("%")[0][:64])
+    except ValueError:
+        return None
+    return (address.ipv4_mapped or address) if isinstance(address, ipaddress.IPv6Address) else address
 
 
 def domain(text: str) -> str | None:

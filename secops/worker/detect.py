@@ -136,7 +136,9 @@ class DetectRole:
     def _tick(self, now: datetime) -> None:
         self._ticked = time.monotonic()
         self._moved.clear()
-        self._commit(self.detector.tick(now), None)
+        log = self.service.log
+        read_to_end = all(log.end(p) <= offset for p, offset in self.offsets.items())
+        self._commit(self.detector.tick(now, read_to_end=read_to_end), None)
 
     def detail(self) -> dict[str, Any]:
         """What the overview shows of this role."""

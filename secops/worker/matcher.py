@@ -30,14 +30,14 @@ if TYPE_CHECKING:
     from secops.records import Event
     from secops.store.log import Log
 
-_STUB: Final = (EVENT_ID, TIMESTAMP, INGESTED, TENANT)  # what is said of the last event of a range when nothing hit it
+_STUB: Final = (EVENT_ID, TIMESTAMP, INGESTED, TENANT)  # what is said of an event that nothing hit
 
 
 def answer(engine: Engines, log: Log, partition: int, offset: int, limit: int) -> dict[str, Any]:
     """Match ``limit`` events from ``offset`` on: the events that rules hold for, and which rules these are.
 
-    ``events`` ends with the range's last event, whole or in stub, because it says how far time has come; ``hits`` are
-    pairs of rule id and position in ``events``. Nothing past the range is touched, even where its events are gone.
+    ``events`` holds the others only in stub, one a minute and the last, because they say how time has passed; ``hits``
+    are pairs of rule id and position in ``events``. Nothing past the range is touched, even where its events are gone.
     """
     started = time.perf_counter()
     events = read_range(log, partition, offset, limit)
@@ -70,13 +70,22 @@ def read_range(log: Log, partition: int, offset: int, limit: int) -> list[Event]
 
 
 def compact(events: Sequence[Event], found: Sequence[Found]) -> tuple[list[Event], list[tuple[str, int]]]:
-    """The events that were hit and the last one, and the hits as (rule id, position among these)."""
+    """The events that were hit, in stub the first of every minute and the last; and the hits as (rule id, position)."""
+    whole = {hit.index for hit in found}
+    marks = whole | {len(events) - 1} if events else whole
+    minute = ""
+    for index, event in enumerate(events):
+        received = event.get(INGESTED, "")[:16]
+        if received != minute:
+            minute = received
+            marks.add(index)
+    kept: list[Event] = []
     places: dict[int, int] = {}
-    hits = [(hit.rule.id, places.setdefault(hit.index, len(places))) for hit in found]
-    kept = [events[index] for index in places]
-    if events and len(events) - 1 not in places:
-        kept.append({name: events[-1][name] for name in _STUB if name in events[-1]})
-    return kept, hits
+    for index in sorted(marks):
+        places[index] = len(kept)
+        event = events[index]
+        kept.append(event if index in whole else {str(name): event[name] for name in _STUB if name in event})
+    return kept, [(hit.rule.id, places[hit.index]) for hit in found]
 
 
 def main() -> None:

@@ -39,6 +39,7 @@ def service(state: Path, **detect: object) -> Iterator[Service]:
     settings = Settings(state=state, detect=Detect(reload_seconds=0.01, batch_events=50, **detect))  # type: ignore[arg-type]
     wiring.prepare(settings)
     with wiring.opened(settings) as found:
+        found.clock = lambda: NOW + timedelta(minutes=10)
         yield found
 
 
