@@ -75,6 +75,23 @@ def test_devices_that_call_themselves_localhost_are_told_apart(one: Any) -> None
     assert event["host.name"] == "192.0.2.7"
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        "[Tue Nov ² 16:10:03 2026] [error] x",
+        "CEF:0|a|b|c|d|e|²|rt=Nov ² 2026 x cn1=² spt=²",
+        "LEEF:1.0|a|b|c|d|sev=²\tsrcPort=²",
+        'id=tos time="²" pri=² sport=² sent=²',
+        "日志类型:x, 源端口:²",
+        "GET /a - ² - 192.0.2.1 a - ²00 0 0 1",
+    ],
+)
+def test_digits_of_other_scripts_are_no_numbers(one: Any, message: str) -> None:
+    event = one(PRIORITY + message)
+    assert "error.message" not in event
+    assert not {"source.port", "source.bytes", "http.response.status_code"} & set(event)
+
+
 KEYS = st.from_regex(r"[a-z][a-z_]{0,19}", fullmatch=True)
 VALUES = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"], exclude_characters='"'), max_size=30)
 

@@ -57,6 +57,8 @@ def test_the_first_of_a_key_counts() -> None:
         ("2026-11-24 15:40:00", "2026-11-24T07:40:00.000000Z"),
         ("yesterday", None),
         ("Nov xx 2026 15:40:00", None),
+        ("Nov ² 2026 15:40:00", None),
+        ("Nov 99 2026 15:40:00", None),
     ],
 )
 def test_times_in_all_forms_of_the_guide(written: str, expected: str | None) -> None:

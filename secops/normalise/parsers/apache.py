@@ -132,7 +132,7 @@ def _brackets(line: str) -> tuple[list[str], str]:
 def _time(stamp: str) -> str:
     """``Tue Nov 24 16:10:03.123456 2026`` as ISO 8601 without a zone."""
     words = stamp.split()
-    if len(words) != 5 or words[1] not in MONTHS or not words[2].isdigit():  # noqa: PLR2004 - weekday, month, day, time, year
+    if len(words) != 5 or words[1] not in MONTHS or number(words[2]) is None:  # noqa: PLR2004 - weekday, month, day, time, year
         return ""
     return f"{words[4]}-{MONTHS[words[1]]:02d}-{int(words[2][:2]):02d}T{words[3]}"
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from secops.normalise import appliance
 from secops.normalise.extended import Header, identify, report
 from secops.normalise.parser import MessageParser
-from secops.normalise.schema import MAX_KEYS, MAX_VALUE
+from secops.normalise.schema import MAX_KEYS, MAX_VALUE, number
 from secops.normalise.times import MONTHS, epoch, iso
 
 if TYPE_CHECKING:
@@ -208,7 +208,7 @@ def moment(written: str, zone: tzinfo) -> str | None:
     if written.isascii() and written.isdigit() and 0 < len(written) <= 19:  # noqa: PLR2004 - below 2**64
         return epoch(int(written))
     words = written[:40].split()
-    if len(words) >= 4 and words[0] in MONTHS and words[1].isdigit():  # noqa: PLR2004 - month, day, year, time
+    if len(words) >= 4 and words[0] in MONTHS and number(words[1]) is not None:  # noqa: PLR2004 - month, day, year, time
         stamp = f"{words[2]}-{MONTHS[words[0]]:02d}-{int(words[1][:2]):02d}T{words[3]}"
         return iso(stamp + ("Z" if words[4:5] in (["UTC"], ["GMT"]) else ""), zone)
     return iso(written[:40].replace(" ", "T", 1), zone) if written[4:5] == "-" else None

@@ -41,9 +41,9 @@ def parse(event: Event, message: str, desk: Desk) -> None:
     stamp, server = str(event["event.original"])[:_STAMP], str(event.get("host.name", ""))
     if len(words) == _WORDS + _LEADING:
         stamp, server, words = message[:_STAMP], words[2], words[_LEADING:]
-    if len(words) != _WORDS or address(words[5]) is None or not (words[3] + words[8]).isdigit():
+    if len(words) != _WORDS or address(words[5]) is None or (code := number(words[8])) is None:
         return
-    method, path, query, port, user, client, agent, referrer, status = words[:9]
+    method, path, query, port, user, client, agent, referrer = words[:8]
     event["event.module"], event["event.dataset"] = "iis", "iis.access"
     event["event.category"], event["event.type"] = ["web"], ["access"]
     desk.stamp(event, iso(stamp.replace(" ", "T") + "Z", desk.zone))
@@ -52,7 +52,6 @@ def parse(event: Event, message: str, desk: Desk) -> None:
     event["url.original"] = text(path if query == "-" else f"{path}?{query}")
     if query != "-":
         event["url.query"] = text(query)
-    code = number(status) or 0
     event["http.response.status_code"] = code
     event["event.outcome"] = "success" if code < _BAD_REQUEST else "failure"
     appliance.count(event, "url.port", port)

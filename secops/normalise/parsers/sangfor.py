@@ -1,6 +1,7 @@
-"""Sangfor's firewall (NGAF, AF), internet gateway (AC) and SSL VPN, which write ``键:值, 键:值`` or ``key:value, ...``.
+"""Sangfor's firewall (NGAF, AF) with its SSL VPN, which write ``键:值, 键:值`` or ``key:value, ...``.
 
-Keys and kinds of message as in the vendor's manual of syslog formats and in messages that users have published. A URL
+Keys and kinds of message as in the vendor's manual of syslog formats and in messages that users have published (the
+internet gateway AC and the stand-alone VPN are read as far as they write the same form). A URL
 and a description stand last and may hold anything, commas and key-like words included, so they take all that follows;
 of a key that comes twice the first counts: whoever is attacked through a URL must not be able to forge the verdict.
 """
