@@ -18,6 +18,7 @@ BENCHES: Final = {
     "ingest": "secops.bench.ingest",
     "detect": "secops.bench.detect",
     "correlate": "secops.bench.correlate",
+    "watch": "secops.bench.watch",
     "search": "secops.bench.search",
     "login": "secops.bench.login",
     "issue": "secops.bench.issue",

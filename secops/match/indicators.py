@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import socket
 from array import array
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -24,8 +25,12 @@ MAX_BYTES: Final = 200 << 20
 MAX_ENTRIES: Final = 2_000_000
 MAX_LINE: Final = 4096
 MAX_NOTES: Final = 65_535  # different ones
+MAX_KNOWN: Final = 16_384  # values whose result is remembered,
+MAX_KNOWN_TEXT: Final = 256  # ... of so many characters at most
 MAX_LABELS: Final = 32  # of a domain name, counted from its end
 _MASK: Final = (1 << 64) - 1
+_WIDTH: Final = {4: 32, 6: 128}
+_MAPPED: Final = bytes(10) + b"\xff\xff"  # RFC 4291, section 2.5.5.2
 _HASH: Final = re.compile(r"[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{56}|[0-9a-f]{64}|[0-9a-f]{96}|[0-9a-f]{128}")
 _LABELS: Final = re.compile(r"[^\s./\\:@]{1,63}(\.[^\s./\\:@]{1,63})*")
 _SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]*://", re.ASCII)
@@ -80,7 +85,8 @@ class Indicators:
         self._table = Table(capacity)
         self._notes: dict[str, int] = {"": 0}
         self._texts = [""]
-        self.sizes: set[tuple[int, int]] = set()  # of ip: (version, prefix length) that occur
+        self._known: dict[str, Entry | None] = {}  # values looked for lately: the same come again and again
+        self._lengths: list[tuple[int, int]] = []  # of ip: (version, prefix length) that occur, the longest first
         self.entries = 0
         self.unreadable = 0  # lines that are no indicator of the kind, and those beyond the bounds
         self.first_unreadable = 0  # line of the first of them
@@ -95,8 +101,12 @@ class Indicators:
             return
         if self._table.add(key, line, self._note(note.strip().strip('"')[:256])):
             self.entries += 1
-        if isinstance(key, tuple):
-            self.sizes.add(key[:2])
+        if isinstance(key, tuple) and key[:2] not in self._lengths:
+            self._lengths = sorted([*self._lengths, key[:2]], reverse=True)
+
+    def lengths(self) -> list[tuple[int, int]]:
+        """Version and prefix length of the networks that occur, the longest prefix first."""
+        return self._lengths
 
     def _note(self, note: str) -> int:
         number = self._notes.get(note)
@@ -109,10 +119,21 @@ class Indicators:
 
     def find(self, text: str) -> Entry | None:
         """The most specific entry that the text of an event's field matches."""
-        for shown, key in self._shape.candidates(text, self):
+        known = self._known
+        if text in known:
+            return known[text]
+        found = self._look(text)
+        if len(text) <= MAX_KNOWN_TEXT:
+            if len(known) >= MAX_KNOWN:
+                known.clear()
+            known[text] = found
+        return found
+
+    def _look(self, text: str) -> Entry | None:
+        for key in self._shape.candidates(text, self):
             found = self._table.get(key)
             if found is not None:
-                return Entry(shown, found[0], self._texts[found[1]])
+                return Entry(self._shape.show(key), found[0], self._texts[found[1]])
         return None
 
 
@@ -146,7 +167,8 @@ class Shape(NamedTuple):
     """How indicators of a kind are written, and looked for."""
 
     read: Callable[[str], Hashable | None]  # an entry of the list -> what is kept of it; None: not one
-    candidates: Callable[[str, Indicators], Iterator[tuple[str, Hashable]]]  # a value -> (shown, what to look for)
+    candidates: Callable[[str, Indicators], Iterator[Hashable]]  # a value -> what to look for, the most specific first
+    show: Callable[[Any], str] = str  # what was looked for, for people
 
 
 def _network(text: str) -> tuple[int, int, int] | None:
@@ -162,25 +184,33 @@ def _network(text: str) -> tuple[int, int, int] | None:
     )
 
 
-def _networks(text: str, listed: Indicators) -> Iterator[tuple[str, Hashable]]:
+def _networks(text: str, listed: Indicators) -> Iterator[tuple[int, int, int]]:
     """Every network that the address is in, of the sizes that the list has, the smallest first."""
-    address = _address(text)
-    if address is None:
+    packed = _packed(text.partition("%")[0])
+    if packed is None:
         return
-    bits, width = int(address), address.max_prefixlen
-    for version, length in sorted(listed.sizes, reverse=True):
-        if version == address.version:
-            shown = str(ipaddress.ip_network((bits >> (width - length) << (width - length), length)))
-            yield (str(address) if length == width else shown), (version, length, bits >> (width - length))
+    bits, width = int.from_bytes(packed, "big"), 8 * len(packed)
+    wanted = 4 if width == _WIDTH[4] else 6
+    for version, length in listed.lengths():
+        if version == wanted:
+            yield version, length, bits >> (width - length)
 
 
-@lru_cache(maxsize=20_000)
-def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def _packed(text: str) -> bytes | None:
+    """The bytes of an address; those of the inner one when IPv4 is written as IPv6."""
     try:
-        address = ipaddress.ip_address(text.partition("%")[0][:64])
-    except ValueError:
+        if ":" not in text:
+            return socket.inet_pton(socket.AF_INET, text)
+        packed = socket.inet_pton(socket.AF_INET6, text)
+    except (OSError, ValueError):
         return None
-    return (address.ipv4_mapped or address) if isinstance(address, ipaddress.IPv6Address) else address
+    return packed[12:] if packed.startswith(_MAPPED) else packed
+
+
+def _written(network: tuple[int, int, int]) -> str:
+    version, length, bits = network
+    whole = ipaddress.ip_network((bits << (_WIDTH[version] - length)).to_bytes(_WIDTH[version] // 8, "big"))
+    return str(whole.network_address) if length == _WIDTH[version] else f"{whole.network_address}/{length}"
 
 
 def domain(text: str) -> str | None:
@@ -198,15 +228,14 @@ def _listed_domain(text: str) -> str | None:
     return domain(text.removeprefix("*").removeprefix("."))
 
 
-def _domains(text: str, _: Indicators) -> Iterator[tuple[str, Hashable]]:
+def _domains(text: str, _: Indicators) -> Iterator[str]:
     """The name, and each name that it ends in after a dot."""
     name = domain(text)
     if name is None:
         return
     labels = name.split(".")
     for at in range(max(0, len(labels) - MAX_LABELS), len(labels)):
-        suffix = ".".join(labels[at:])
-        yield suffix, suffix
+        yield ".".join(labels[at:])
 
 
 def _hash(text: str) -> str | None:
@@ -214,11 +243,11 @@ def _hash(text: str) -> str | None:
     return value if _HASH.fullmatch(value) else None
 
 
-def _hashes(text: str, _: Indicators) -> Iterator[tuple[str, Hashable]]:
+def _hashes(text: str, _: Indicators) -> Iterator[str]:
     """The hashes of a value: one, or several with their names (``SHA1=...,MD5=...``)."""
     for part in _HASHES_IN.split(text[:1024].lower()):
         if _HASH.fullmatch(part):
-            yield part, part
+            yield part
 
 
 def url(text: str) -> str | None:
@@ -231,14 +260,14 @@ def url(text: str) -> str | None:
     return f"{host}{slash}{path}".removesuffix("/") if host and " " not in host else None
 
 
-def _urls(text: str, _: Indicators) -> Iterator[tuple[str, Hashable]]:
+def _urls(text: str, _: Indicators) -> Iterator[str]:
     found = url(text)
     if found is not None:
-        yield found, found
+        yield found
 
 
 SHAPES: Final[Mapping[str, Shape]] = {
-    "ip": Shape(_network, _networks),
+    "ip": Shape(_network, _networks, _written),
     "domain": Shape(_listed_domain, _domains),
     "hash": Shape(_hash, _hashes),
     "url": Shape(url, _urls),

@@ -32,6 +32,8 @@ def key_of(tenant: str, fields: Mapping[str, Any], names: Iterable[str]) -> Key:
 
 def group_value(value: object) -> str:
     """A field's value as part of a key: its text, or JSON of what has none; beyond ``MAX_VALUE`` cut and hashed."""
+    if type(value) is str and len(value) <= MAX_VALUE and value.isascii():
+        return value
     text = text_of(value)
     if text is None:
         text = "" if value is None else _json(value)
@@ -69,7 +71,7 @@ def fingerprint(key: Key) -> int:
 
 
 def _bytes(key: Key) -> bytes:
-    return "\x00".join(f"{len(each)}:{each}" for each in key).encode("utf-8", "surrogatepass")
+    return repr(key).encode()  # says where each value ends, and escapes what could not be encoded
 
 
 class Groups(Generic[State]):

@@ -44,9 +44,8 @@ def test_a_correlation_of_a_tenant_counts_for_this_tenant_only(load: Documents) 
     body = {"type": "event_count", "rules": ["base"], "timespan": "60s", "condition": {"gte": 2}}
     found = load(of(1, name="base"), correlation(body, tenants=["county-a"]))
     matches = Detector(found).run([event(tenant, at) for at, tenant in enumerate(["city", "county-a"] * 2)])
-    assert [(match.tenant, match.rule_id[-3:], match.event_ids) for match in matches] == [
-        ("county-a", "900", ("0-1", "0-3"))
-    ]
+    fired = [match for match in matches if match.rule_id.endswith("900")]
+    assert [(match.tenant, match.event_ids) for match in fired] == [("county-a", ("0-1", "0-3"))]
 
 
 def test_rules_of_a_tenant_are_in_no_plan_that_others_use(load: Documents) -> None:
