@@ -20,6 +20,15 @@ if TYPE_CHECKING:
 _DATASET: Final = "linux.auditd"
 _PROGRAM_START: Final = "linux.process"  # an EXECVE record: what Sigma calls process creation
 _UNSET: Final = frozenset({"", "?", "(null)", "4294967295", "unset", "(none)", "-1"})
+_UPTIME: Final = 32  # characters of the time since the start that the kernel writes first
+# What the kernel calls its records when nobody translates: include/uapi/linux/audit.h.
+_NUMBERS: Final = {
+    "1100": "USER_AUTH", "1101": "USER_ACCT", "1105": "USER_START", "1106": "USER_END", "1112": "USER_LOGIN",
+    "1123": "USER_CMD", "1130": "SERVICE_START", "1131": "SERVICE_STOP", "1300": "SYSCALL", "1302": "PATH",
+    "1305": "CONFIG_CHANGE", "1306": "SOCKADDR", "1307": "CWD", "1309": "EXECVE", "1325": "NETFILTER_CFG",
+    "1326": "SECCOMP", "1327": "PROCTITLE", "1330": "KERN_MODULE", "1400": "AVC", "1403": "MAC_POLICY_LOAD",
+    "1404": "MAC_STATUS", "1700": "ANOM_PROMISCUOUS", "1701": "ANOM_ABEND",
+}  # fmt: skip
 _MOST_JOINED: Final = 64  # records of one event that complete one another; a rename touches five files
 
 # Type of a record -> (event.category, event.type); from audit-userspace, lib/msg_typetab.h.
@@ -63,6 +72,19 @@ def parse(event: Event, message: str) -> None:
         _fill(event, kind, rest)
         if "event.sequence" in event:  # the journal keeps the serial number beside the message
             event["original"]["audit_id"] = f"{event['@timestamp']}:{event['event.sequence']}"
+
+
+def parse_kernel(event: Event, message: str) -> None:
+    """Read ``[12.345] audit: type=1300 audit(TIME:SERIAL): …``: without auditd the kernel writes its records to syslog.
+
+    Other messages of the kernel stay what they are.
+    """
+    head, found, rest = message.partition("audit: type=")
+    if not found or len(head) > _UPTIME:
+        return
+    code, found, rest = rest.partition(" audit(")
+    if found and len(code) <= 5 and code.isdigit():  # noqa: PLR2004 - the greatest is 2999
+        parse(event, f"type={_NUMBERS.get(code, code)} msg=audit({rest}")
 
 
 def parse_line(event: Event, line: str, desk: Desk) -> bool:
@@ -164,6 +186,15 @@ def _command(event: Event, fields: dict[str, str]) -> None:
         event["process.command_line"] = line
 
 
+def _denied(event: Event, fields: dict[str, str]) -> None:
+    """AVC: ``avc:  denied  { read } for  pid=… scontext=… tcontext=… tclass=…``."""
+    words = event["message"].partition("avc: ")[2][:200].split()
+    if words[:1] in (["denied"], ["granted"]):
+        fields["seresult"] = words[0]
+        fields["seperms"] = " ".join(words[2 : words.index("}")]) if "}" in words else ""
+        event["event.outcome"] = "failure" if words[0] == "denied" else "success"
+
+
 def _path(event: Event, fields: dict[str, str]) -> None:
     name = fields.get("name", "")
     if name not in _UNSET:
@@ -236,11 +267,14 @@ _DETAILS: Final[dict[str, Callable[[Event, dict[str, str]], None]]] = {
     "EXECVE": _execve,
     "PROCTITLE": _command,
     "USER_CMD": _command,
+    "AVC": _denied,
+    "USER_AVC": _denied,
     "PATH": _path,
     "SOCKADDR": _socket,
 }
 PARSERS = (
     ProgramParser(("auditd", "audit", "audispd", "audisp-syslog", "audit_log", "tag_audit_log"), parse),
+    ProgramParser(("kernel",), parse_kernel),
     LineParser(1, parse_line),
     Joiner(frozenset({_DATASET, _PROGRAM_START}), join),
 )
