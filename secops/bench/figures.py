@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 BENCHES: Final = {
     "append": "secops.bench.append",
@@ -19,6 +20,7 @@ BENCHES: Final = {
     "detect": "secops.bench.detect",
     "correlate": "secops.bench.correlate",
     "watch": "secops.bench.watch",
+    "rules": "secops.bench.rules",
     "search": "secops.bench.search",
     "login": "secops.bench.login",
     "issue": "secops.bench.issue",
@@ -27,6 +29,8 @@ BENCHES: Final = {
     "pack": "secops.bench.pack",
     "latency": "secops.bench.latency",
 }
+
+WITH_FILES: Final = frozenset({"detect", "rules"})  # can be run on other people's events and rules
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,10 +74,11 @@ class Report:
         return {"bench": self.bench, "machine": self.machine, "figures": figures}
 
 
-def run(name: str) -> Report:
-    """Run the bench ``name``."""
-    measure: Callable[[], list[Figure]] = importlib.import_module(BENCHES[name]).measure
-    return Report(bench=name, figures=measure(), machine=machine())
+def run(name: str, events: Path | None = None, rules: Path | None = None) -> Report:
+    """Run the bench ``name``; those of ``WITH_FILES`` on given events and rules."""
+    measure: Callable[..., list[Figure]] = importlib.import_module(BENCHES[name]).measure
+    figures = measure(events, rules) if name in WITH_FILES else measure()
+    return Report(bench=name, figures=figures, machine=machine())
 
 
 def machine() -> dict[str, Any]:

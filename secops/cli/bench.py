@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from secops.bench.figures import BENCHES, Report, run
+from secops.bench.figures import BENCHES, WITH_FILES, Report, run
 from secops.cli.context import JsonOption, emit, fail, table
 from secops.errors import UserError
 
 NAMES = ", ".join(BENCHES)
+FILES = ", ".join(sorted(WITH_FILES))
 
 
 def bench(
     names: Annotated[list[str], typer.Argument(help=f"测什么 / what to measure: {NAMES}, all")],
+    events: Annotated[
+        Path | None, typer.Option(help=f"{FILES}：每行一个 JSON 事件 / a JSON event a line", exists=True)
+    ] = None,
+    rules: Annotated[Path | None, typer.Option(help=f"{FILES}：规则目录 / folder of rules", exists=True)] = None,
     as_json: JsonOption = False,
 ) -> None:
     """在本机测量性能 / Measure on this machine; each bench uses throw-away state."""
@@ -33,7 +39,7 @@ def bench(
     for name in wanted:
         if sys.stderr.isatty():
             sys.stderr.write(f"测量中 / measuring {name} …\n")
-        reports.append(run(name))
+        reports.append(run(name, events, rules))
         if not as_json:
             emit(None, as_json=False, human=_human(reports[-1]))
     if as_json:

@@ -86,7 +86,7 @@ def _run(detector: Detector, pieces: Iterable[bytes], tally: Tally, out: BinaryI
             part = lines[start : start + BATCH]
             batch, numbers = _events(part, number, tally)
             number += len(part)
-            for rule_id, at, fields, extra in _hits(detector, batch, numbers):
+            for rule_id, at, fields, extra in _hits(detector, batch, numbers, explained=out is not None):
                 tally.hits[rule_id] += 1
                 if out is not None:
                     line = {"rule_id": rule_id, "event": at, "fields": fields, **extra}
@@ -118,14 +118,14 @@ def _events(lines: list[bytes | None], number: int, tally: Tally) -> tuple[list[
 
 
 def _hits(
-    detector: Detector, events: list[dict[str, Any]], numbers: list[int]
+    detector: Detector, events: list[dict[str, Any]], numbers: list[int], *, explained: bool
 ) -> Iterator[tuple[str, int, Any, dict[str, Any]]]:
     """(rule id, line number, fields, what else is to be said) of every hit, plain ones first."""
     found = detector.engine.find(events)
     for hit in found:
         if detector.watches(hit.rule.id):
             continue
-        yield hit.rule.id, numbers[hit.index], detector.engine.explain(hit), {}
+        yield hit.rule.id, numbers[hit.index], detector.engine.explain(hit) if explained else {}, {}
     if detector.correlates:
         for index in {hit.index for hit in found}:
             events[index][EVENT_ID] = str(numbers[index])

@@ -1,8 +1,8 @@
 """Turns a rule's expression into one Python function that confirms a candidate.
 
 The function takes two views of the event, ``t`` (field -> text or None) and ``f`` (field -> folded text or ""), and the
-event itself. It is exact for events whose fields are scalars; a view that meets a list raises ``ManyValued`` and the
-plain meaning in ``atoms`` decides.
+event itself. It is exact for events whose fields are scalars, or lists of one; a view that meets a longer list raises
+``ManyValued`` and the plain meaning in ``atoms`` decides.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ class Texts(dict[str, "str | None"]):
 
     def __missing__(self, field: str) -> str | None:
         value = self._event.get(field)
+        if type(value) is list and len(value) == 1:
+            value = value[0]  # a list of one value, as ECS writes categories, is tested like the value
         if isinstance(value, (list, dict)):
             raise ManyValued
         text = self[field] = text_of(value)

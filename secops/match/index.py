@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from secops.match.atoms import text_test
 from secops.match.rule import Cidr, Compare, Pattern, Regex, Wild
@@ -11,10 +11,12 @@ from secops.match.text import fold, fold_parts, literal_of
 from secops.match.witness import longest_literal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
 
     from secops.match.rule import Test
     from secops.match.scan import Databases, Scanner
+
+T = TypeVar("T", str, tuple[str, str])
 
 _SEPARATORS: Final = ("\\", "/")
 CACHED_LENGTH: Final = 4096  # longer values are not remembered
@@ -23,9 +25,20 @@ CACHED_CHARACTERS: Final = 2_000_000  # and their length in all
 
 
 class FieldIndex:
-    """Witnesses on one field, by kind of test."""
+    """Witnesses on one field, by kind of test.
 
-    def __init__(self, witnesses: Iterable[tuple[Test, int]], databases: Databases, *, cached: bool = True) -> None:
+    An index that takes the place of another keeps its scanners where they look for all that is needed: to compile a
+    smaller one would cost more than looking for a little too much.
+    """
+
+    def __init__(
+        self,
+        witnesses: Iterable[tuple[Test, int]],
+        databases: Databases,
+        *,
+        cached: bool = True,
+        before: FieldIndex | None = None,
+    ) -> None:
         self._exact: dict[str, tuple[int, ...]] = {}
         self._tails: dict[str, dict[str, tuple[int, ...]]] = {}
         self._present: tuple[int, ...] = ()
@@ -34,6 +47,8 @@ class FieldIndex:
         self._regexes: Scanner | None = None
         self._of_literal: list[tuple[int, ...]] = []
         self._of_regex: list[tuple[int, ...]] = []
+        self.literals: tuple[str, ...] = before.literals if before is not None else ()
+        self.regexes: tuple[tuple[str, str], ...] = before.regexes if before is not None else ()
         self._build(witnesses, databases)
         self.cache: dict[str, tuple[int, ...]] = {}
         self._room = CACHED_CHARACTERS if cached else 0
@@ -58,11 +73,13 @@ class FieldIndex:
         present.update(*patterns["present"].values())
         self._tests = [(text_test(test), tuple(sorted(rules))) for test, rules in tests.items()]
         if literals := patterns["literal"]:
-            self._literals = databases.literals(list(literals))
-            self._of_literal = [tuple(sorted(rules)) for rules in literals.values()]
+            self.literals = _sought(literals, self.literals)
+            self._literals = databases.literals(self.literals)
+            self._of_literal = [tuple(sorted(literals.get(each, ()))) for each in self.literals]
         if regexes:
-            self._regexes, hard = databases.regexes(list(regexes))
-            self._of_regex = [tuple(sorted(rules)) for rules in regexes.values()]
+            self.regexes = _sought(regexes, self.regexes)
+            self._regexes, hard = databases.regexes(self.regexes)
+            self._of_regex = [tuple(sorted(regexes.get(each, ()))) for each in self.regexes]
             present.update(rule for position in hard for rule in self._of_regex[position])
         self._present = tuple(sorted(present))
 
@@ -95,6 +112,11 @@ class FieldIndex:
             if holds(text):
                 found += rules
         return tuple(dict.fromkeys(found))
+
+
+def _sought(wanted: Collection[T], before: tuple[T, ...]) -> tuple[T, ...]:
+    """What a scanner is to look for: in order, so that equal sets share one; what it looked for before, if that will do."""
+    return before if set(wanted) <= set(before) else tuple(sorted(wanted))
 
 
 def placed(test: Pattern) -> tuple[str, str]:

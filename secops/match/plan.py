@@ -72,9 +72,9 @@ class Plan:
         before, self._indexes = self._indexes, {}
         for field, listed in by_field.items():
             tests = tuple(listed)
-            kept = before.get(field)
-            same = kept is not None and kept[0] == tests
-            index = kept[1] if kept is not None and same else FieldIndex(tests, self._databases, cached=self._cached)
+            asked, index = before.get(field, ((), None))
+            if index is None or asked != tests:
+                index = FieldIndex(tests, self._databases, cached=self._cached, before=index)
             self._indexes[field] = tests, index
         self._fields = [
             (field, index.cache, index.lookup) for field, (_, index) in self._indexes.items() if field is not None
@@ -151,15 +151,15 @@ class Plan:
             self._arrange()
 
 
-def _many(
-    value: object, cache: Mapping[str, tuple[int, ...]], lookup: Callable[[str], tuple[int, ...]]
-) -> Iterable[int]:
-    """Rules that a value which is not a text may satisfy."""
+def _many(value: object, cache: Mapping[str, tuple[int, ...]], lookup: Callable[[str], tuple[int, ...]]) -> list[int]:
+    """Rules that a value which may not be a text, or a list of such, may satisfy."""
+    found: list[int] = []
     for each in scalars(value):
         text = text_of(each)
         if text is not None:
             rules = cache.get(text)
-            yield from lookup(text) if rules is None else rules
+            found += lookup(text) if rules is None else rules
+    return found
 
 
 def fold_event_id(expression: Expression, event_id: str) -> Expression | bool:

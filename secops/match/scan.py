@@ -12,6 +12,7 @@ import os
 from collections import Counter, defaultdict
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Protocol
+from weakref import WeakValueDictionary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -45,12 +46,15 @@ class FewLiterals:
 class Vector:
     """A Hyperscan (Vectorscan) database."""
 
-    def __init__(self, database: Any) -> None:  # noqa: ANN401 - hyperscan has no type information
-        self._scan = database.scan
+    def __init__(self, database: Any, hard: tuple[int, ...] = ()) -> None:  # noqa: ANN401 - hyperscan has no types
+        self._scan = database.scan if database is not None else None
+        self.hard = hard  # positions that it does not look for
 
     def scan(self, text: str) -> Sequence[int]:
         """See Scanner."""
         found: list[int] = []
+        if self._scan is None:
+            return found
         add = found.append
 
         def report(position: int, _start: int, _end: int, _flags: int, _context: object) -> None:
@@ -94,34 +98,42 @@ class Databases:
     def __init__(self, directory: Path | None = None, *, vector: bool = True) -> None:
         self._directory = directory
         self._module = _hyperscan() if vector else None
+        self._made: WeakValueDictionary[object, Vector] = WeakValueDictionary()  # scanners in use, for who asks again
 
-    def literals(self, literals: Sequence[str]) -> Scanner:
+    def literals(self, literals: tuple[str, ...]) -> Scanner:
         """A scanner of substrings."""
         if len(literals) <= FEW:
             return FewLiterals(literals)
         if self._module is None:
             return Grams(literals)
-        expressions = [_escape(literal) for literal in literals]
-        return Vector(self._database(expressions, [self._hyperscan.HS_FLAG_SINGLEMATCH] * len(expressions)))
+        known = self._made.get(literals)
+        if known is None:
+            expressions = [_escape(literal) for literal in literals]
+            flags = [self._hyperscan.HS_FLAG_SINGLEMATCH] * len(expressions)
+            known = self._made[literals] = Vector(self._database(expressions, flags))
+        return known
 
-    def regexes(self, regexes: Sequence[tuple[str, str]]) -> tuple[Scanner, tuple[int, ...]]:
+    def regexes(self, regexes: tuple[tuple[str, str], ...]) -> tuple[Scanner, tuple[int, ...]]:
         """A scanner of (pattern, flags), and the positions it cannot look for, which are always candidates."""
         if self._module is None:
             return FewLiterals(()), tuple(range(len(regexes)))
+        known = self._made.get(regexes)
+        if known is None:
+            known = self._made[regexes] = self._scanner(regexes)
+        return known, known.hard
+
+    def _scanner(self, regexes: Sequence[tuple[str, str]]) -> Vector:
+        """A scanner of what can be compiled; when all together cannot, each is tried by itself."""
         flags = [self._flags(letters) for _, letters in regexes]
         encoded = [pattern.encode("utf-8", "replace") for pattern, _ in regexes]
         try:
-            return Vector(self._database(encoded, flags)), ()
+            return Vector(self._database(encoded, flags))
         except self._hyperscan.HyperscanError:
-            return self._without_the_hard(encoded, flags)
-
-    def _without_the_hard(self, expressions: list[bytes], flags: list[int]) -> tuple[Scanner, tuple[int, ...]]:
-        """A scanner of what can be compiled, found by trying each by itself."""
-        hard = tuple(at for at in range(len(expressions)) if not self._compiles(expressions[at], flags[at]))
-        kept = [at for at in range(len(expressions)) if at not in hard]
+            hard = tuple(at for at in range(len(encoded)) if not self._compiles(encoded[at], flags[at]))
+        kept = [at for at in range(len(encoded)) if at not in hard]
         if not kept:
-            return FewLiterals(()), hard
-        return Vector(self._database([expressions[at] for at in kept], [flags[at] for at in kept], kept)), hard
+            return Vector(None, hard)
+        return Vector(self._database([encoded[at] for at in kept], [flags[at] for at in kept], kept), hard)
 
     @property
     def _hyperscan(self) -> Any:  # noqa: ANN401 - a module without types
