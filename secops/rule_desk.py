@@ -85,7 +85,7 @@ def find(service: Service, rule_id: str) -> Rule:
 
 
 def listing(service: Service, tx: Session, now: datetime, *, tenants: frozenset[str] | None = None) -> list[Listed]:
-    """Give every running rule; of figures and decisions only what somebody who sees ``tenants`` (None: all) may know."""
+    """Give the running rules, their figures and decisions, as far as somebody who sees ``tenants`` (None: all) may know."""
     known = stats.all(tx)
     off: dict[str, list[str]] = {}
     for tenant, rule_id in sorted(switches.off(tx)):
@@ -103,6 +103,7 @@ def listing(service: Service, tx: Session, now: datetime, *, tenants: frozenset[
             exceptions=excepted.get(rule.id, 0),
         )
         for rule in service.rules.rules
+        if tenants is None or not rule.info.tenants or tenants.intersection(rule.info.tenants)
     ]
 
 

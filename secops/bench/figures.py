@@ -28,6 +28,7 @@ BENCHES: Final = {
     "clock": "secops.bench.clock",
     "pack": "secops.bench.pack",
     "latency": "secops.bench.latency",
+    "live": "secops.bench.live",
 }
 
 WITH_FILES: Final = frozenset({"detect", "rules"})  # can be run on other people's events and rules

@@ -20,6 +20,8 @@ from secops import settings, wiring
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from secops.wiring import Service
+
 SETTINGS: Final = {
     "SECOPS_WEB__PORT": "web",
     "SECOPS_WEB__CERTIFICATE_PORT": "certificate",
@@ -47,11 +49,14 @@ class Started:
 
 
 @contextmanager
-def processes(roles: Sequence[str]) -> Iterator[Started]:
-    """Start ``roles``, each by itself, over a fresh state folder; end them and delete it."""
+def processes(roles: Sequence[str], prepare: Callable[[Service], None] | None = None) -> Iterator[Started]:
+    """Start ``roles``, each by itself, over a fresh state folder that ``prepare`` may fill; end them and delete it."""
     with tempfile.TemporaryDirectory() as folder, ExitStack() as ending:
         started = Started(Path(folder) / "var", _free_ports())
         wiring.prepare(settings.load(started.state))
+        if prepare is not None:
+            with wiring.opened(settings.load(started.state)) as service:
+                prepare(service)
         environment = {**os.environ, "SECOPS_DEMO__ENABLED": "false"}
         environment |= {variable: str(started.ports[name]) for variable, name in SETTINGS.items()}
         for role in roles:
