@@ -44,6 +44,7 @@ class Ledger:
         self._records: dict[int, array[int]] = {}
         self._changed: dict[int, None] = {}
         self._sweep = 0  # bucket to be looked through next
+        self._age, self._left = 0, 0  # what is being swept out, and how many buckets are left to be looked through
         self.evicted = 0
         self.size = 0
 
@@ -87,8 +88,11 @@ class Ledger:
         self.evicted += 1
 
     def expire(self, age: int) -> None:
-        """Forget what is older; a few buckets at each call."""
-        for _ in range(min(_SWEPT, len(self._records))):
+        """Forget what is older; a few buckets at each call, and nothing until the age rises again."""
+        if age != self._age:
+            self._age, self._left = age, BUCKETS
+        for _ in range(min(_SWEPT, self._left)):
+            self._left -= 1
             bucket = self._sweep = (self._sweep + 1) % BUCKETS
             records = self._records.get(bucket)
             if records is not None and min(records) >> NUMBER_BITS < age:
