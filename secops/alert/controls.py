@@ -10,8 +10,9 @@ import sqlalchemy as sa
 
 from secops.alert import maintenance, silences
 from secops.alert.matchers import all_hold
-from secops.alert.mute import Inhibition, Maintenance, Muted, Silence, Standing, decide
+from secops.alert.mute import Inhibition, Maintenance, Muted, Silence, Sources, Standing, decide
 from secops.alert.queries import subject_of
+from secops.alert.schedule import opening
 from secops.alert.severity import Weights, weigh
 from secops.alert.tables import AlertRow
 from secops.records import AlertStatus, Level
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from sqlalchemy.orm import Session
+
+    from secops.alert.matchers import Subject
 
 MOST_STANDING: Final = 2000  # sources looked at, the newest first; beyond it an alert is announced rather than muted
 
@@ -41,16 +44,23 @@ class Judge:
     tx: Session
     controls: Controls
     now: datetime
+    _near: dict[tuple[str, str], list[Silence]] = field(default_factory=dict)
 
     @cached_property
-    def silences(self) -> Sequence[Silence]:
-        """The silences of now."""
+    def _silences(self) -> Sequence[Silence]:
         return silences.active(self.tx, self.now)
+
+    def silences(self, subject: Subject) -> Sequence[Silence]:
+        """The silences of now that may be about alerts of the subject's rule and tenant."""
+        key = subject.rule_id, subject.tenant
+        if key not in self._near:
+            self._near[key] = [one for one in self._silences if one.may_hold(subject)]
+        return self._near[key]
 
     @cached_property
     def windows(self) -> Sequence[Maintenance]:
-        """The maintenance windows that may be open now."""
-        return maintenance.active(self.tx, self.now)
+        """The maintenance windows that are open now."""
+        return [one for one in maintenance.active(self.tx, self.now) if opening(one.schedule, self.now) is not None]
 
     def weigh(self, row: AlertRow, addresses: Sequence[str]) -> None:
         """Give a new row its severity."""
@@ -67,18 +77,18 @@ class Judge:
 
     def quiet(self, row: AlertRow) -> Muted | None:
         """Decide by silences and maintenance windows."""
-        return decide(subject_of(row), self.now, self.silences, self.windows)
+        subject = subject_of(row)
+        return decide(subject, self.now, self.silences(subject), self.windows)
 
     def settle(self, rows: Sequence[AlertRow]) -> None:
         """Decide by everything, the gravest first: what is announced may explain the lesser ones. Rows must have ids."""
-        standing = self.standing(rows)
+        sources = Sources(self.controls.inhibitions, self.standing(rows))
         for row in sorted(rows, key=lambda row: (-Level(row.severity).rank, row.id)):
-            inhibitions = self.controls.inhibitions
             subject = subject_of(row)
-            mark(row, decide(subject, self.now, self.silences, self.windows, inhibitions, standing=standing))
+            mark(row, decide(subject, self.now, self.silences(subject), self.windows, sources))
             if not row.muted_kind:
                 row.announced_at = self.now
-                standing.append(stands(row))
+                sources.add(stands(row))
 
     def standing(self, targets: Iterable[AlertRow]) -> list[Standing]:
         """Give the announced, unclosed alerts that could explain one of ``targets``; one look-up, none if nothing could."""

@@ -193,8 +193,9 @@ def _store(tx: Session, batch: Batch, judge: Judge) -> list[Alert]:
     alone, storms = fold(tx, batch.fresh, judge.controls.storm_alerts, judge.now)
     new = [*alone, *(storm.row for storm in storms if storm.is_new)]
     unsettled = [row for row in alone if not row.muted_kind and judge.aimed(row)]
+    later = {id(row) for row in unsettled}
     for row in new:
-        if not row.muted_kind and row not in unsettled:
+        if not row.muted_kind and id(row) not in later:
             row.announced_at = judge.now
     tx.add_all(new)
     tx.flush()  # gives the ids

@@ -55,15 +55,22 @@ class Subject:
 
     def values(self, name: str) -> tuple[str, ...]:
         """Give the values of a field; none when the alert does not have it."""
-        own = {
-            "rule": (self.rule_id,),
-            "tenant": (self.tenant,),
-            "level": (self.level.value,),
-            "severity": (self.severity.value,),
-            "tag": self.tags,
-            "host.name": self.hosts,
-        }
-        return own.get(name) or ((self.group[name],) if name in self.group else ())
+        match name:
+            case "rule":
+                found: tuple[str, ...] = (self.rule_id,)
+            case "tenant":
+                found = (self.tenant,)
+            case "level":
+                found = (self.level.value,)
+            case "severity":
+                found = (self.severity.value,)
+            case "tag":
+                found = self.tags
+            case "host.name" if self.hosts:
+                found = self.hosts
+            case _:
+                found = (self.group[name],) if name in self.group else ()
+        return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ be able to write himself into a window. What is muted is stored and shown all th
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING, Final
 
 from secops.alert.matchers import Matcher, Subject, all_hold, glob_holds
@@ -21,7 +22,7 @@ from secops.alert.schedule import SHANGHAI, Schedule, opening
 from secops.records import Level
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator
     from datetime import datetime, timedelta
 
 SELF: Final = "secops.self"  # the tag of rules about the service itself
@@ -53,6 +54,11 @@ class Silence:
         """Say whether it mutes ``subject`` at ``now``."""
         here = self.tenant in {"", subject.tenant}
         return here and self.starts_at <= now < self.ends_at and all_hold(self.matchers, subject)
+
+    def may_hold(self, subject: Subject) -> bool:
+        """Say whether it is about alerts of the subject's rule and tenant, whatever else it asks for."""
+        own = (matcher for matcher in self.matchers if matcher.field in {"rule", "tenant"})
+        return self.tenant in {"", subject.tenant} and all_hold(own, subject)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,22 +106,63 @@ class Standing:
     subject: Subject
 
 
+class Sources:
+    """The standing alerts that may explain others, by inhibition, tenant and the values of the fields that must be equal.
+
+    Of those that are alike in all that, and in severity, the one seen last stands for the others: so a thousand alerts on
+    one host cost a decision no more than one.
+    """
+
+    def __init__(self, inhibitions: Iterable[Inhibition] = (), standing: Iterable[Standing] = ()) -> None:
+        self.inhibitions = sorted(inhibitions, key=lambda one: one.name)
+        self._found: dict[tuple[str, str, tuple[str, ...]], dict[Level, Standing]] = {}
+        for one in standing:
+            self.add(one)
+
+    def add(self, one: Standing) -> None:
+        """Let one more alert explain others."""
+        for rule in self.inhibitions:
+            if all_hold(rule.source, one.subject):
+                for key in _keys(rule, one.subject):
+                    alike = self._found.setdefault(key, {})
+                    before = alike.get(one.subject.severity)
+                    if before is None or (one.last_seen, -one.id) > (before.last_seen, -before.id):
+                        alike[one.subject.severity] = one
+
+    def explaining(self, rule: Inhibition, target: Subject, now: datetime) -> Standing | None:
+        """Give the first of those that ``rule`` lets explain ``target`` at ``now``."""
+        return min(
+            (
+                one
+                for key in _keys(rule, target)
+                for one in self._found.get(key, {}).values()
+                if one.subject.severity.rank > target.severity.rank and now < one.last_seen + rule.within
+            ),
+            key=lambda one: one.id,
+            default=None,
+        )
+
+
+def _keys(rule: Inhibition, subject: Subject) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    """Give the keys of every combination of values; none when the subject lacks one of the fields."""
+    for values in product(*(subject.values(name) for name in rule.equal)):
+        yield rule.name, subject.tenant, values
+
+
 def decide(
     subject: Subject,
     now: datetime,
     silences: Iterable[Silence] = (),
     maintenance: Iterable[Maintenance] = (),
-    inhibitions: Iterable[Inhibition] = (),
-    *,
-    standing: Sequence[Standing] = (),
+    sources: Sources | None = None,
 ) -> Muted | None:
-    """Give the first stage's reason; None: announce it. The order within a kind does not matter: the lowest id speaks."""
+    """Give the first stage's reason; None: announce it. The order within a kind does not matter."""
     if SELF in subject.tags and Level.CRITICAL in {subject.level, subject.severity}:
         return None
     stages: tuple[Callable[[], Muted | None], ...] = (
         lambda: _by_silence(subject, now, silences),
         lambda: _by_maintenance(subject, now, maintenance),
-        lambda: _by_inhibition(subject, now, inhibitions, standing),
+        lambda: _by_inhibition(subject, now, sources) if sources is not None else None,
     )
     return next((muted for stage in stages if (muted := stage()) is not None), None)
 
@@ -147,15 +194,11 @@ def _by_maintenance(subject: Subject, now: datetime, windows: Iterable[Maintenan
     return None
 
 
-def _by_inhibition(
-    subject: Subject, now: datetime, inhibitions: Iterable[Inhibition], standing: Sequence[Standing]
-) -> Muted | None:
-    for rule in sorted(inhibitions, key=lambda one: one.name):
+def _by_inhibition(subject: Subject, now: datetime, sources: Sources) -> Muted | None:
+    for rule in sources.inhibitions:
         if not all_hold(rule.target, subject):
             continue
-        sources = [one for one in standing if _explains(rule, one, subject, now)]
-        if sources:
-            source = min(sources, key=lambda one: one.id)
+        if (source := sources.explaining(rule, subject, now)) is not None:
             return Muted(
                 kind="inhibition",
                 by=f"inhibition:{rule.name}",
@@ -163,21 +206,6 @@ def _by_inhibition(
                 en=f"a graver alert stands, #{source.id} “{source.title}”: {rule.en}",
             )
     return None
-
-
-def _explains(rule: Inhibition, source: Standing, target: Subject, now: datetime) -> bool:
-    graver = source.subject.severity.rank > target.severity.rank and source.subject.tenant == target.tenant
-    return (
-        graver
-        and now < source.last_seen + rule.within
-        and all_hold(rule.source, source.subject)
-        and all(_same(source.subject, target, name) for name in rule.equal)
-    )
-
-
-def _same(source: Subject, target: Subject, name: str) -> bool:
-    """Say whether both have the field and share a value; a field that one of them lacks is not the same."""
-    return bool(set(source.values(name)) & set(target.values(name)))
 
 
 def _shown(moment: datetime) -> str:

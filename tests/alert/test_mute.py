@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secops.alert.matchers import Subject, read
-from secops.alert.mute import SELF, Inhibition, Maintenance, Silence, Standing, decide
+from secops.alert.mute import SELF, Inhibition, Maintenance, Silence, Sources, Standing, decide
 from secops.alert.schedule import SHANGHAI, Repeat, Schedule, opening
 from secops.records import Level
 
@@ -92,7 +92,7 @@ def test_maintenance_is_on_hosts_and_an_alert_without_a_host_is_on_none() -> Non
 
 
 def test_a_graver_standing_alert_mutes_lesser_ones_of_the_same_fields() -> None:
-    muted = decide(subject(), NOW, (), (), [INHIBITION], standing=[stands()])
+    muted = decide(subject(), NOW, (), (), Sources([INHIBITION], [stands()]))
     assert muted is not None
     assert (muted.kind, muted.by) == ("inhibition", "inhibition:taken-over")
     assert "#9" in muted.zh
@@ -110,7 +110,7 @@ def test_a_graver_standing_alert_mutes_lesser_ones_of_the_same_fields() -> None:
     ],
 )
 def test_nothing_else_inhibits(source: Standing) -> None:
-    assert decide(subject(), NOW, (), (), [INHIBITION], standing=[source]) is None
+    assert decide(subject(), NOW, (), (), Sources([INHIBITION], [source])) is None
 
 
 def test_a_field_that_one_of_the_two_lacks_is_not_the_same() -> None:
@@ -119,13 +119,13 @@ def test_a_field_that_one_of_the_two_lacks_is_not_the_same() -> None:
         rule_id="success", tenant="city", level=Level.CRITICAL, severity=Level.CRITICAL, group={"source.ip": "10.0.0.1"}
     )
     source = Standing(id=1, title="s", title_zh="", last_seen=NOW, subject=other)
-    assert decide(bare, NOW, (), (), [INHIBITION], standing=[source]) is None
+    assert decide(bare, NOW, (), (), Sources([INHIBITION], [source])) is None
 
 
 def test_a_critical_alert_of_the_service_itself_is_never_muted() -> None:
-    everything = ([silence(1, "rule ~ *")], [window(1)], [INHIBITION])
+    everything = ([silence(1, "rule ~ *")], [window(1)], Sources([INHIBITION], [stands()]))
     own = subject(level=Level.CRITICAL, tags=(SELF,))
-    assert decide(own, NOW, *everything, standing=[stands()]) is None
+    assert decide(own, NOW, *everything) is None
     assert decide(subject(level=Level.HIGH, tags=(SELF,)), NOW, *everything) is not None
     assert decide(subject(level=Level.CRITICAL), NOW, *everything) is not None
 
@@ -164,10 +164,30 @@ subjects = st.builds(
 def test_the_order_of_silences_windows_and_standing_alerts_does_not_matter(
     about: Subject, silences: list[Silence], windows: list[Maintenance], standing: list[Standing], random: object
 ) -> None:
-    said = decide(about, NOW, silences, windows, [INHIBITION], standing=standing)
+    said = decide(about, NOW, silences, windows, Sources([INHIBITION], standing))
     for each in (silences, windows, standing):
         random.shuffle(each)  # type: ignore[attr-defined]
-    assert decide(about, NOW, silences, windows, [INHIBITION], standing=standing) == said
+    assert decide(about, NOW, silences, windows, Sources([INHIBITION], standing)) == said
+
+
+@given(subjects, st.lists(standing_, max_size=6, unique_by=lambda one: one.id))
+def test_inhibition_agrees_with_looking_at_every_standing_alert(about: Subject, standing: list[Standing]) -> None:
+    explains = any(
+        one.subject.severity.rank > about.severity.rank
+        and one.subject.group == about.group
+        and set(one.subject.hosts) & set(about.hosts)
+        for one in standing
+    )
+    found = decide(about, NOW, (), (), Sources([INHIBITION], standing))
+    assert (found is not None) is (explains and about.rule_id == "ssh")
+
+
+@given(subjects, st.lists(silences_, max_size=5), silences_)
+def test_looking_only_at_silences_that_may_hold_changes_nothing(
+    about: Subject, silences: list[Silence], another: Silence
+) -> None:
+    near = [one for one in [*silences, another] if one.may_hold(about)]
+    assert decide(about, NOW, near) == decide(about, NOW, [*silences, another])
 
 
 @given(subjects, st.lists(silences_, max_size=5), silences_)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -366,3 +367,22 @@ def test_an_alert_is_announced_once_at_the_first_match_that_nothing_mutes(
         (alert,) = [one for one in search(tx, Filter()) if one.status is not AlertStatus.CLOSED]
     assert alert.announced_at == (NOW + free[0] * HOUR if free else None)
     assert alert.count == len(moments)
+
+
+def test_thousands_of_targets_with_as_many_standing_alerts_and_silences_are_decided_in_bounded_time(
+    db: Database,
+) -> None:
+    raised(db, *(match("in", f"10.1.{i >> 8}.{i & 255}") for i in range(1000)), controls=INHIBIT)
+    with db.begin() as tx:
+        for number in range(500):
+            wanted = [f"rule = other-{number}", "source.ip ~ 10.*"]
+            silences.add(
+                tx, tenant="", matching=wanted, starts_at=NOW, ends_at=NOW + HOUR, reason="r", author="a", now=NOW
+            )
+    begun = time.process_time()
+    found = raised(db, *(match("guess", f"10.1.{i >> 8}.{i & 255}") for i in range(3000)), controls=INHIBIT)
+    assert time.process_time() - begun < 10, "a few seconds; looking at every pair would take minutes"
+    assert len(found) == 3000
+    with db.read() as tx:
+        muted = sa.select(sa.func.count()).where(AlertRow.muted_kind == "inhibition")
+        assert tx.scalar(muted) == 1000
