@@ -102,7 +102,45 @@ def generic() -> Iterator[bytes]:
         ).encode()
 
 
+def auditd() -> Iterator[bytes]:
+    """A started program is four records, which are joined."""
+    for number in range(COUNT // 4):
+        stamp = f"msg=audit({1795507200 + number // 900}.{number % 1000:03d}:{number})"
+        yield (
+            f"type=SYSCALL {stamp}: arch=c000003e syscall=59 success=yes exit=0 a0=55d4 a1=55e0 a2=55f0 a3=8 items=2 ppid={number % 900} "
+            f'pid={number % 30000} auid=1001 uid=0 gid=0 euid=0 suid=0 fsuid=0 egid=0 sgid=0 fsgid=0 tty=pts0 ses=7 comm="ls" exe="/usr/bin/ls" key="exec"'
+        ).encode()
+        yield f'type=EXECVE {stamp}: argc=2 a0="ls" a1="/srv/{number}"'.encode()
+        yield f'type=CWD {stamp}: cwd="/root"'.encode()
+        yield f'type=PATH {stamp}: item=0 name="/usr/bin/ls" inode=131 dev=fd:00 mode=0100755 ouid=0 ogid=0 nametype=NORMAL'.encode()
+
+
+def postgresql() -> Iterator[bytes]:
+    for number in range(COUNT):
+        yield (
+            f"2026-11-24 16:{number // 1000 % 60:02d}:{number // 20 % 60:02d}.{number % 1000:03d} CST [{number % 90}] user=app,db=permits,app=java,client=10.20.3.{number % 90} "
+            f'FATAL:  password authentication failed for user "app{number % 40}"'
+        ).encode()
+
+
+def dm() -> Iterator[bytes]:
+    for number in range(COUNT):
+        yield (
+            f"2026-11-24 16:{number // 1000 % 60:02d}:{number // 20 % 60:02d}.{number % 1000:03d} (EP[0] sess:0x7f23a823c1e8 thrd:31811 user:PERMITS trxid:{number} stmt:0x7f appname:java "
+            f"ip:::ffff:10.20.3.{number % 90}) [SEL] select * from PERMITS.APPLICANT where ID={number};"
+        ).encode()
+
+
+def mysql() -> Iterator[bytes]:
+    for number in range(COUNT):
+        yield f"20261124 16:{number // 1000 % 60:02d}:{number // 20 % 60:02d},my-01,permits,10.20.3.{number % 90},{number},55,QUERY,permits,'SELECT * FROM t WHERE id={number}',0".encode()
+
+
 SOURCES = {
+    "auditd": (auditd, "line"),
+    "postgresql": (postgresql, "line"),
+    "dm": (dm, "line"),
+    "mysql": (mysql, "line"),
     "rfc5424": (rfc5424, "syslog"),
     "sshd": (sshd, "syslog"),
     "windows": (windows, "json"),

@@ -58,7 +58,7 @@ _KEYWORDS: Final = (
 )  # fmt: skip
 # What the SYSCALL record knows and the other records of the event lack.
 _SHARED: Final = ("SYSCALL", "syscall", "success", "comm", "exe", "auid", "AUID", "uid", "UID", "euid", "EUID", "tty", "pid", "ppid", "ses")  # fmt: skip
-_SHARED_ECS: Final = ("process.executable", "process.pid", "process.parent.pid", "user.name", "user.id", "session.id", "rule.name")  # fmt: skip
+_SHARED_ECS: Final = ("process.executable", "process.pid", "process.parent.pid", "user.name", "user.id", "session.id", "rule.name", "event.outcome")  # fmt: skip
 
 
 def parse(event: Event, message: str) -> None:
@@ -242,17 +242,15 @@ def _complete(group: list[Event]) -> None:
         return
     directory = _first(group, "process.working_directory")
     line = _first(group, "process.command_line", "EXECVE") or _first(group, "process.command_line")
+    known = call["original"]
+    shared = {name: known[name] for name in _SHARED if name in known}
+    acted: Event = {name: call[name] for name in _SHARED_ECS if name in call}
     for event in group:
-        own = event["original"]
-        if event is call:
-            if line:
-                event["process.command_line"] = line
-        else:
-            own.update(
-                {name: call["original"][name] for name in _SHARED if name in call["original"] and name not in own}
-            )
-            event.update({name: call[name] for name in _SHARED_ECS if name in call})
-            event["event.outcome"] = call["event.outcome"]
+        if event is not call:
+            event["original"] = {**shared, **event["original"]}  # what a record says itself stays
+            event.update(acted)
+        elif line:
+            event["process.command_line"] = line
         if directory:
             event["process.working_directory"] = directory
             if event.get("file.path", "/")[:1] != "/":
