@@ -68,6 +68,7 @@ class MessageParser(NamedTuple):
     order: int
     claims: Callable[[str], bool]
     parse: Callable[[Event, str, Desk], None]
+    first: str = ""  # the characters one of which begins all its messages; "" when that cannot be said
 
 
 class Joiner(NamedTuple):
@@ -80,7 +81,18 @@ class Joiner(NamedTuple):
 class Desk:
     """What parsers have at hand for a batch: the other parsers, the zone of zoneless times, the moment of receipt."""
 
-    __slots__ = ("_received", "documents", "ingested", "latest", "lines", "messages", "programs", "zone")
+    __slots__ = (
+        "_by_first",
+        "_others",
+        "_received",
+        "documents",
+        "ingested",
+        "latest",
+        "lines",
+        "messages",
+        "programs",
+        "zone",
+    )
 
     def __init__(
         self,
@@ -94,6 +106,7 @@ class Desk:
         self.documents = documents
         self.lines = lines
         self.messages = messages
+        self._by_first, self._others = by_first(tuple(messages))
         self.zone = zone
         self.ingested = ""
         self.latest = ""
@@ -102,7 +115,7 @@ class Desk:
     def recognise(self, event: Event, message: str) -> bool:
         """Let the parser that claims the message by its beginning fill the event; say whether there is one."""
         start = message[:START]
-        for parser in self.messages:
+        for parser in self._by_first.get(start[:1], self._others):
             if parser.claims(start):
                 parser.parse(event, message, self)
                 return True
@@ -141,6 +154,19 @@ class Desk:
             event["@timestamp"] = self.ingested
             event["tags"] = [*event.get("tags", ()), "clock_skew"]
             event["labels"] = {**event.get("labels", {}), "claimed_time": claimed}
+
+
+@lru_cache(maxsize=8)
+def by_first(
+    messages: tuple[MessageParser, ...],
+) -> tuple[dict[str, tuple[MessageParser, ...]], tuple[MessageParser, ...]]:
+    """The parsers to ask by a message's first character, and those to ask for any other; each in the order given."""
+    characters = {character for parser in messages for character in parser.first}
+    others = tuple(parser for parser in messages if not parser.first)
+    return {
+        character: tuple(parser for parser in messages if not parser.first or character in parser.first)
+        for character in characters
+    }, others
 
 
 @lru_cache(maxsize=4096)

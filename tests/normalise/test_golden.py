@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
+from secops.normalise.parser import START
 from secops.normalise.registry import registry
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -51,3 +52,13 @@ def test_every_parser_has_golden_pairs() -> None:
     offers = {offer.parse.__module__.rpartition(".")[2] for offer in registry().messages}
     assert {path.stem for path in GOLDEN.glob("*.jsonl")} >= offers
     assert {pair.values[0]["format"] for pair in PAIRS} == set(registry().formats)  # type: ignore[attr-defined]
+
+
+def test_a_message_parser_claims_nothing_that_begins_otherwise_than_it_says() -> None:
+    texts = [str(event["message"]) for pair in PAIRS for event in pair.values[0]["events"] if event.get("message")]  # type: ignore[attr-defined]
+    raws = [str(pair.values[0].get("raw", "")) for pair in PAIRS]  # type: ignore[attr-defined]
+    starts = {text[at : at + START] for text in (*texts, *raws) for at in range(min(len(text), 80)) if text[at:]}
+    for offer in registry().messages:
+        claimed = [start for start in starts if offer.claims(start)]
+        assert claimed, offer
+        assert all(not offer.first or start[0] in offer.first for start in claimed), offer

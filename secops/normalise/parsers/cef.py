@@ -234,4 +234,4 @@ def _fields(event: Event, extension: dict[str, str]) -> None:
     appliance.url(event, get("request"))
 
 
-PARSERS = (MessageParser(20, claims, parse),)
+PARSERS = (MessageParser(20, claims, parse, "C"),)

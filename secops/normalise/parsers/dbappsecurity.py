@@ -79,5 +79,5 @@ def read_pairs(message: str) -> dict[str, str]:
 
 PARSERS = (
     ProgramParser(("dbappwaf",), parse_program),
-    MessageParser(56, lambda start: start.startswith("发生时间/"), parse),
+    MessageParser(56, lambda start: start.startswith("发生时间/"), parse, "发"),
 )

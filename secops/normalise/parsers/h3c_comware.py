@@ -333,4 +333,4 @@ def _action(module: str, mnemonic: str) -> str:
     return next((action for part, action in _PARTS if part in mnemonic), "")
 
 
-PARSERS = (MessageParser(_ORDER, claims, parse),)
+PARSERS = (MessageParser(_ORDER, claims, parse, "%"),)

@@ -275,4 +275,4 @@ def _action(module: str, mnemonic: str) -> str:
     return next((action for part, action in _PARTS if part in upper), "")
 
 
-PARSERS = (MessageParser(_ORDER, claims, parse),)
+PARSERS = (MessageParser(_ORDER, claims, parse, "%O"),)

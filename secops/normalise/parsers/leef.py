@@ -140,4 +140,4 @@ def _fields(event: Event, fields: dict[str, str]) -> None:
     appliance.url(event, get("url"))
 
 
-PARSERS = (MessageParser(21, claims, parse),)
+PARSERS = (MessageParser(21, claims, parse, "L"),)

@@ -72,4 +72,4 @@ def _attack(event: Event, pairs: dict[str, str]) -> None:
     appliance.keyword(event, "rule.ruleset", pairs.get("policy_id"))
 
 
-PARSERS = (MessageParser(55, claims, parse),)
+PARSERS = (MessageParser(55, claims, parse, "t"),)

@@ -239,4 +239,4 @@ _PROGRAMS: Final = (
     "sys", "cli", "login", "link", "lineproto", "ospf", "bgp", "snmp", "spantree", "rldp", "oir", "aaa",
     "dhcp_snooping", "port_security", "storm_control", "nfpp_arp_guard", "nfpp_dhcp_guard", "nfpp_ip_guard", "nfpp_icmp_guard",
 )  # fmt: skip
-PARSERS = (MessageParser(_ORDER, claims, parse), ProgramParser(_PROGRAMS, parse_program))
+PARSERS = (MessageParser(_ORDER, claims, parse, "%"), ProgramParser(_PROGRAMS, parse_program))

@@ -228,4 +228,4 @@ def _nat(event: Event, written: dict[str, str]) -> None:
     appliance.traffic(event, appliance.ALLOW)
 
 
-PARSERS = (MessageParser(50, claims, parse),)
+PARSERS = (MessageParser(50, claims, parse, "日所Ll"),)

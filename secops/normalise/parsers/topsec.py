@@ -192,4 +192,4 @@ _READERS: Final[dict[str, Callable[[Event, dict[str, str]], None]]] = {
     "avse": _virus,
     "av": _virus,
 }
-PARSERS = (MessageParser(40, claims, parse),)
+PARSERS = (MessageParser(40, claims, parse, "i"),)
