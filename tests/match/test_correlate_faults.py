@@ -69,3 +69,12 @@ def test_state_of_a_rule_whose_rules_changed_places_is_not_taken_over(tmp_path: 
     assert stored
     swapped = Detector(ruleset(tmp_path, {"type": "temporal_ordered", "rules": ["b", "a"]}, 2), stored)
     assert swapped.take_changes() == dict.fromkeys(stored)
+
+
+def test_values_of_a_megabyte_are_counted_apart_and_not_kept(tmp_path: Path) -> None:
+    found = ruleset(tmp_path, {"type": "value_count", "condition": {"field": "v", "gte": 3}})
+    detector = Detector(found)
+    long = [("x" * 1_000_000) + end for end in "aabc"]
+    matches = detector.run(numbered([event(at, v=value) for at, value in enumerate(long)]))
+    assert [match.event_ids for match in matches] == [("0-0", "0-1", "0-2", "0-3")]
+    assert sum(len(value or b"") for value in detector.take_changes().values()) < 10_000
