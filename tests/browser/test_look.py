@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.process, pytest.mark.timeout(300)
 PAGES = {
     "": ["/login"],
     "officer": [
-        "/", "/events", "/events?q=event.kind:pipeline_error", "/alerts", "/alerts/1", "/tickets", "/tickets/1", "/evidence", "/rules", "/rules/new", "/rules/RULE", "/rules/imports", "/me",
+        "/", "/events", "/events?q=event.kind:pipeline_error", "/alerts", "/alerts/1", "/alerts/silences?alert=1", "/alerts/maintenance", "/alerts/noise", "/alerts/attack", "/runbooks/ssh-brute-force.md", "/tickets", "/tickets/1", "/evidence", "/rules", "/rules/new", "/rules/RULE", "/rules/imports", "/me",
     ],
     "admin": ["/", "/people", "/people/PERSON"],
     "auditor": ["/audit"],
