@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from datetime import timedelta
 
 import pytest
@@ -15,7 +14,7 @@ from secops.audit import last
 from secops.console.runbooks import render, runbook
 from secops.records import Alert, Level, Match, RuleInfo
 from secops.wiring import content_dir
-from tests.console.world import RULE, World, send
+from tests.console.world import RULE, World, open_page, send
 
 PAGES = ["/alerts?sort=severity&muted=no&q=x&tactic=TA0006", "/alerts/silences", "/alerts/maintenance", "/alerts/noise", "/alerts/noise?days=7", "/alerts/attack", "/runbooks/alert-noise.md"]  # fmt: skip
 
@@ -50,11 +49,7 @@ def test_every_page_opens_for_who_reads_alerts_in_both_languages_and_in_time(wor
     for username in ("officer", "inspector", "county"):
         for lang in ("zh", "en"):
             with world.client(username, lang=lang) as client:
-                begun = time.monotonic()
-                page = client.get(path)
-                assert page.status_code == 200, page.text[:300]
-                assert time.monotonic() - begun < 1
-                assert "%(" not in page.text
+                assert "%(" not in open_page(client, path, within=1).text
     with world.client("servant") as client:
         assert client.get(path).status_code == 403
 

@@ -71,9 +71,9 @@ def test_an_unknown_person_costs_as_much_as_a_wrong_password() -> None:
     def fastest(password_hash: str, password: str) -> float:
         times = []
         for _ in range(7):
-            start = time.perf_counter()
+            start = time.process_time()  # the work, not what else the machine does meanwhile
             hasher.verify(password_hash, password)
-            times.append(time.perf_counter() - start)
+            times.append(time.process_time() - start)
         return min(times)
 
     wrong = fastest(stored, "wrong")

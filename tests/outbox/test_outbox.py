@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from secops import audit
+from secops.alert.find import find
 from secops.alert.group import BURIED_RULE, raise_for_buried
-from secops.alert.queries import find
 from secops.db import Database
 from secops.outbox import LEASE, MAX_ATTEMPTS, Buried, OutboxRow, Raised, SessionEnded, drain, publish
 

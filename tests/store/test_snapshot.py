@@ -30,6 +30,10 @@ def test_copies_of_a_log_that_is_being_written_are_whole(tmp_path: Path) -> None
         positions = []
         for number in range(12):
             acknowledged = int(child.stdout.readline())
+            while (
+                number == 11 and len(list((directory / "0").glob("*.log"))) < 2
+            ):  # the last copy holds a sealed segment
+                acknowledged = int(child.stdout.readline())
             copy(directory, tmp_path / f"copy {number}")
             restored = FileLog(tmp_path / f"copy {number}", writable=True, reserve_bytes=0)
             positions.append(restored.positions()["source"])
