@@ -37,14 +37,15 @@ def measure() -> list[Figure]:
     return [
         _figure("event_count updates", _updates(CorrelationType.EVENT_COUNT, [0] * UPDATES)),
         _figure(f"value_count updates, {DISTINCT} distinct values in the window", counted, note),
+        _figure("... every second event a second late", _updates(CorrelationType.VALUE_COUNT, values, _late), bar=0.0),
         _figure("temporal_ordered updates, chain of three", _updates(CorrelationType.TEMPORAL_ORDERED, _chain())),
         Figure(name="baseline: window recounted for each event", value=recount, unit="events/CPU-s"),
         Figure(name="baseline: dict increment", value=increment, unit="increments/CPU-s"),
     ]
 
 
-def _figure(name: str, value: float, note: str = "") -> Figure:
-    return Figure(name=name, value=value, unit="updates/CPU-s", bar=BAR, note=note)
+def _figure(name: str, value: float, note: str = "", bar: float = BAR) -> Figure:
+    return Figure(name=name, value=value, unit="updates/CPU-s", bar=bar, note=note)
 
 
 def _chain() -> list[int]:
@@ -52,7 +53,15 @@ def _chain() -> list[int]:
     return [number % 2 for number in range(UPDATES)]
 
 
-def _updates(kind: CorrelationType, values: Sequence[object]) -> float:
+def _in_order(number: int) -> int:
+    return number * STEP
+
+
+def _late(number: int) -> int:
+    return number * STEP - (number % 2) * 1_000_000
+
+
+def _updates(kind: CorrelationType, values: Sequence[object], at: Callable[[int], int] = _in_order) -> float:
     ordered = kind is CorrelationType.TEMPORAL_ORDERED
     body = Correlation(
         type=kind,
@@ -61,7 +70,7 @@ def _updates(kind: CorrelationType, values: Sequence[object]) -> float:
         conditions=() if ordered else (("gte", NEVER),),
         fields=("user.name",),
     )
-    entries = [Entry(number * STEP, value, f"0-{number}") for number, value in enumerate(values)]
+    entries = [Entry(at(number), value, f"0-{number}") for number, value in enumerate(values)]
 
     def update() -> float:
         window = window_of(body)

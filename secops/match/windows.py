@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple, TypeAlias
 from secops.match.rule import Correlation, CorrelationType
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from secops.match.rule import Alternative
 
@@ -44,8 +44,9 @@ class Window:
 
     kinds: ClassVar[tuple[CorrelationType, ...]] = ()
     kept: ClassVar[int] = 1024  # hits kept of a key at least
+    counts: ClassVar[bool] = False  # whether the measure never exceeds the number of hits
 
-    __slots__ = ("_conditions", "_entries", "_head", "_times", "body", "compare", "dropped", "limit", "span")
+    __slots__ = ("_entries", "_head", "_rising", "_times", "body", "compare", "dropped", "limit", "span")
 
     def __init__(self, body: Correlation, entries: Sequence[Entry] = ()) -> None:
         self.body = body
@@ -53,17 +54,22 @@ class Window:
         self.limit = max(self.kept, 4 * int(max((number for _, number in body.conditions), default=0)))
         self.dropped = 0
         self.compare = comparison(body.conditions)  # whether a measure satisfies every condition of the rule
+        self._rising = self.counts and all(name in {"gt", "gte"} for name, _ in body.conditions)
         self._times: list[int] = []
         self._entries: list[Entry] = []
         self._head = 0  # entries before it are out of every window that can still be asked about
         self.reset()
         for entry in entries:
-            self._times.append(entry.time)
-            self._entries.append(entry)
-            self.enter(entry)
+            self.push(entry)
 
     def __len__(self) -> int:
         return len(self._times) - self._head
+
+    def push(self, entry: Entry) -> None:
+        """Put a hit at the end, which none of the others is after."""
+        self._times.append(entry.time)
+        self._entries.append(entry)
+        self.enter(entry)
 
     @property
     def newest(self) -> int:
@@ -93,14 +99,32 @@ class Window:
         at = bisect_right(times, time)
         times.insert(at, time)
         self._entries.insert(at, entry)
+        self._head += at < self._head  # among those given up for want of room
+        self.inserted(entry, at)
         self._forget(times[-1] - self.span - lateness)
-        self._rebuild()
-        return next((end for end in self._ends(time, after) if self.holds(self.inside(end))), None)
+        return self._end_around(time, after)
 
-    def _ends(self, time: int, after: int) -> Iterator[int]:
-        """Ends of the windows that a hit lies in, each once."""
-        first = bisect_left(self._times, max(time, after), self._head)
-        yield from dict.fromkeys(self._times[first : bisect_left(self._times, time + self.span)])
+    def _end_around(self, time: int, after: int) -> int | None:
+        """The first end, not before ``after``, of a window that a hit out of order lies in and that satisfies the rule.
+
+        All these windows are gone through once, sliding; where the rule only asks for many, not even that when there
+        cannot be as many.
+        """
+        times, first = self._times, max(time, after)
+        low, high = bisect_right(times, time - self.span, self._head), bisect_left(times, time + self.span)
+        if first > times[-1] or (self._rising and not self.compare(self.most(low, high))):
+            return None
+        slid = type(self)(self.body)
+        for at in range(low, high):
+            entry = self._entries[at]
+            slid.push(entry)
+            if entry.time >= first and (at + 1 == high or times[at + 1] != entry.time) and slid.satisfied():
+                return entry.time
+        return None
+
+    def most(self, low: int, high: int) -> int:
+        """What a count over any window of the hits from ``low`` to ``high`` cannot exceed."""
+        return high - low
 
     def _forget(self, horizon: int) -> None:
         """Drop what no window can need any more, and what exceeds the limit."""
@@ -118,10 +142,11 @@ class Window:
                 self._head = 0
                 self.shifted(head)
 
-    def _rebuild(self) -> None:
+    def inserted(self, entry: Entry, at: int) -> None:  # noqa: ARG002 - see _Sliding
+        """A hit out of order was put in its place: bring what was computed up to date, by default from the beginning."""
         self.reset()
-        for entry in self.entries():
-            self.enter(entry)
+        for each in self.entries():
+            self.enter(each)
 
     def reset(self) -> None:
         """Forget what was computed along the way."""
@@ -164,8 +189,12 @@ class EventCount(Window):
     """How many hits."""
 
     kinds = (CorrelationType.EVENT_COUNT,)
+    counts = True
 
     __slots__ = ()
+
+    def inserted(self, entry: Entry, at: int) -> None:
+        """See Window; nothing is computed along the way."""
 
     def satisfied(self) -> bool:
         """See Window."""
@@ -193,6 +222,13 @@ class _Sliding(Window):
         start, times = entry.time - self.span, self._times
         while times[self._oldest] <= start:
             self.exclude(self._entries[self._oldest].value)
+            self._oldest += 1
+
+    def inserted(self, entry: Entry, at: int) -> None:  # noqa: ARG002 - see Window
+        """See Window."""
+        if entry.time > self.newest - self.span:
+            self.include(entry.value)
+        else:
             self._oldest += 1
 
     def trimmed(self) -> None:
@@ -223,6 +259,7 @@ class ValueCount(_Sliding):
 
     kinds = (CorrelationType.VALUE_COUNT,)
     kept = 32_768
+    counts = True
 
     __slots__ = ("_counts",)
 
@@ -256,6 +293,10 @@ class ValueCount(_Sliding):
             self._counts[value] = left
         else:
             del self._counts[value]
+
+    def most(self, low: int, high: int) -> int:
+        """See Window: what the newest window holds, and at most one value for each hit before it."""
+        return min(high - low, len(self._counts) + max(0, self._oldest - low))
 
     def satisfied(self) -> bool:
         """See Window."""
@@ -339,6 +380,10 @@ class Temporal(Window):
     def enter(self, entry: Entry) -> None:
         """See Window."""
         self._latest[entry.value] = entry.time
+
+    def inserted(self, entry: Entry, at: int) -> None:  # noqa: ARG002 - see Window
+        """See Window."""
+        self._latest[entry.value] = max(entry.time, self._latest.get(entry.value, NEVER))
 
     def satisfied(self) -> bool:
         """See Window."""

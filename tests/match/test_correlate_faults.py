@@ -51,6 +51,30 @@ def test_a_value_count_does_not_count_its_window_anew_for_each_event(tmp_path: P
     assert max(work) < 10_000 * 6
 
 
+def test_disorder_does_not_make_a_value_count_count_its_window_anew(tmp_path: Path) -> None:
+    """Every second event comes a second late; work is counted, as hash look-ups of values."""
+    found = ruleset(tmp_path, {"type": "value_count", "timespan": "1h", "condition": {"field": "v", "gte": 10**6}})
+    [upper] = found.correlations
+    assert isinstance(upper.body, Correlation)
+
+    class Counted(str):
+        __slots__ = ()
+        hashed = 0
+
+        def __hash__(self) -> int:
+            Counted.hashed += 1
+            return super().__hash__()
+
+        __eq__ = str.__eq__
+
+    window = window_of(upper.body)
+    for at in range(20_000):
+        late = 1_000_000 if at % 2 else 0
+        assert window.add(Entry(at * 100_000 - late, Counted(at % 1800), ""), 300_000_000) is None
+    assert Counted.hashed < 20_000 * 6
+    assert len(window._counts) == 1800
+
+
 def test_state_is_there_after_every_batch_not_every_half_minute(tmp_path: Path) -> None:
     found = ruleset(tmp_path, COUNT)
     stored: dict[str, bytes] = {}
