@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from secops.match.costs import EVERY, Costs
 from secops.match.explain import Explanation
 from secops.match.plan import Plan, alive
-from secops.match.route import CATEGORIES, Signature, covers, signature_of, usual, view_of
+from secops.match.route import AUDITED, CATEGORIES, Signature, covers, dress_of, signature_of, usual, view_of
 from secops.match.rule import Atom, Detection, Not, Pattern
 from secops.match.scan import Databases
 from secops.match.text import literal_of
@@ -54,7 +54,7 @@ class Engine:
         self._cached = cached
         self._by_key: dict[Hashable, Plan] = {}
         self._by_signature: dict[Signature, Plan] = {}
-        self._by_rules: dict[tuple[tuple[int, ...], str | None], Plan] = {}
+        self._by_rules: dict[Hashable, Plan] = {}
         self._explanations: dict[str, Explanation] = {}
         self._event_ids = _event_ids(rule for rule, _ in self._rules)
         self._costs = Costs()
@@ -71,6 +71,8 @@ class Engine:
         for index, event in enumerate(events):
             plan = self._plan(event)
             view = view_of(event) if DATASET in event or ORIGINAL in event else event
+            if plan.dress is not None:
+                view = plan.dress(view)
             turn -= 1
             if turn:
                 rules = plan.match(view)
@@ -111,7 +113,8 @@ class Engine:
                 fields = original
         event_id = fields.get("EventID")
         if type(event_id) in _KNOWN_TYPES and type(channel := fields.get("Channel")) is str:
-            return self._by_key.get((channel, event_id)) or self._remember((channel, event_id), event)
+            key = (channel, event_id, dataset if type(dataset) is str else None)
+            return self._by_key.get(key) or self._remember(key, event)
         return self._for(signature_of(event))
 
     def _remember(self, key: Hashable, event: Mapping[str, Any]) -> Plan:
@@ -122,7 +125,7 @@ class Engine:
 
     def _for(self, signature: Signature) -> Plan:
         """The plan of a signature; event ids that no rule names share one, and so do datasets of one channel."""
-        if signature.channel:
+        if signature.channel and signature != AUDITED:
             signature = signature._replace(dataset="")
         if signature.event_id is not None and signature.event_id not in self._event_ids:
             signature = signature._replace(event_id="")
@@ -139,16 +142,18 @@ class Engine:
         """A plan; signatures that the same rules are about share theirs."""
         covered = tuple(at for at, (_, source) in enumerate(self._rules) if covers(source, signature))
         event_id = signature.event_id if signature.channel else None
-        plan = self._by_rules.get((covered, event_id))
+        key = (covered, event_id, dress_of(signature))
+        plan = self._by_rules.get(key)
         if plan is None:
             candidates = alive((self._rules[at][0] for at in covered), event_id)
-            plan = self._by_rules[covered, event_id] = Plan(candidates, self._databases, cached=self._cached)
+            plan = self._by_rules[key] = Plan(candidates, self._databases, cached=self._cached)
+            plan.dress = dress_of(signature)
         return plan
 
 
 def _event_ids(rules: Iterable[Rule]) -> frozenset[str]:
     """Every event id that some rule or category names."""
-    named = {event_id for _, ids in CATEGORIES.values() for event_id in ids}
+    named = {AUDITED.event_id or "", *(event_id for _, ids in CATEGORIES.values() for event_id in ids)}
     for rule in rules:
         assert isinstance(rule.body, Detection)
         named.update(_literals(rule.body.expression, "EventID"))

@@ -54,6 +54,7 @@ class Plan:
 
     def __init__(self, candidates: Sequence[Candidate], databases: Databases, *, cached: bool = True) -> None:
         self._candidates = tuple(candidates)
+        self.dress: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None  # see route.dress_of
         self._databases = databases
         self._cached = cached
         self._witnesses = [witness(candidate.expression) for candidate in candidates]

@@ -13,7 +13,7 @@ from secops.match.text import fold, text_of
 from secops.records import DATASET, ORIGINAL
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from secops.match.rule import LogSource
 
@@ -162,6 +162,16 @@ class Signature(NamedTuple):
     event_id: str | None  # None: not a scalar
 
 
+# Process creation as Windows itself audits it, once normalised: rules for process_creation look at it too.
+AUDITED: Final = Signature("windows.security", "security", "4688")
+_AUDITED_NAMES: Final = (
+    ("Image", "NewProcessName"), ("ParentImage", "ParentProcessName"), ("LogonId", "SubjectLogonId"),
+)  # fmt: skip
+_INTEGRITY: Final = {"S-1-16-4096": "Low", "S-1-16-8192": "Medium", "S-1-16-12288": "High", "S-1-16-16384": "System"}
+# Channels whose fields have no spaces in their names, and need not be looked through for any.
+_TIGHT: Final = frozenset({"", "security", "system", "application", _SYSMON}) | SERVICES["powershell"]
+
+
 def signature_of(event: Mapping[str, Any]) -> Signature:
     """The signature of an event as it is in the log, or of raw JSON."""
     dataset = event.get(DATASET)
@@ -190,12 +200,16 @@ def usual(source: LogSource) -> Iterator[Signature]:
     if source.product in {"", "windows"}:
         channel, ids = CATEGORIES.get(source.category, ("", frozenset[str]()))
         yield from (Signature("", channel, event_id) for event_id in ids)
+        if source.category == "process_creation":
+            yield AUDITED
         yield from (Signature("", each, "") for each in SERVICES.get(source.service, ()))
     datasets = {f"{source.product}.{source.service}", _SYSLOG}.union(*_DATASETS.values())
     yield from (Signature(dataset, "", "") for dataset in datasets if _covers_dataset(source, dataset))
 
 
 def _covers_windows(source: LogSource, signature: Signature) -> bool:
+    if signature == AUDITED and source.category == "process_creation":
+        return not source.service or source.service == "security"
     if source.category:
         channel, ids = CATEGORIES.get(source.category, ("", frozenset[str]()))
         if signature.channel != channel or not (signature.event_id is None or signature.event_id in ids):
@@ -215,6 +229,34 @@ def _covers_dataset(source: LogSource, dataset: str) -> bool:
         if part and part not in {name, dataset} and dataset not in _DATASETS.get(part, frozenset[str]()):
             return False
     return True
+
+
+def dress_of(signature: Signature) -> Callable[[Mapping[str, Any]], Mapping[str, Any]] | None:
+    """What gives the fields of such events the names that rules use, where these differ."""
+    if signature == AUDITED:
+        return _as_process
+    return _unspaced if signature.channel not in _TIGHT else None
+
+
+def _as_process(view: Mapping[str, Any]) -> Mapping[str, Any]:
+    named = {name: view[field] for name, field in _AUDITED_NAMES if field in view and name not in view}
+    label = view.get("MandatoryLabel")
+    if isinstance(label, str) and label in _INTEGRITY:
+        named["IntegrityLevel"] = _INTEGRITY[label]
+    return {**view, **named}
+
+
+def _unspaced(view: Mapping[str, Any]) -> Mapping[str, Any]:
+    """``Threat Name`` is also ``ThreatName`` (specification, *Field usage*)."""
+    spaced = [name for name in view if " " in name]
+    return {**{name.replace(" ", ""): view[name] for name in spaced}, **view} if spaced else view
+
+
+def seen(event: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The event as the rules of its plan see it."""
+    dress = dress_of(signature_of(event))
+    view = view_of(event)
+    return view if dress is None else dress(view)
 
 
 def view_of(event: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -10,7 +10,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from secops.match.engine import Engine, Found
-from secops.match.route import view_of
+from secops.match.route import seen
 from secops.match.scan import Databases
 from secops.records import TENANT
 
@@ -90,6 +90,4 @@ class Engines:
 
     def found(self, pairs: Iterable[tuple[str, int]], events: Sequence[Event]) -> list[Found]:
         """Hits given as (rule id, position in the batch), as another process found them; unknown rules are left out."""
-        return [
-            Found(self.rules[identity], at, view_of(events[at])) for identity, at in pairs if identity in self.rules
-        ]
+        return [Found(self.rules[identity], at, seen(events[at])) for identity, at in pairs if identity in self.rules]

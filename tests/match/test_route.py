@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from secops.match.engine import Engine
-from secops.match.route import covers, signature_of, view_of
+from secops.match.route import covers, seen, signature_of, view_of
 from secops.match.rule import LogSource
 from tests.match.conftest import Documents, rule
 
@@ -131,3 +131,40 @@ def test_rules_for_web_servers_work_on_our_access_logs(load: Documents) -> None:
     event = {"event.dataset": "nginx.access", "http.request.method": "GET", "url.query": "q=SELECT"}
     [hit] = Engine(found.rules).match([event])
     assert hit.fields == {"cs-method": "GET", "cs-uri-query": "q=SELECT"}
+
+
+NEW_PROCESS = {
+    "Channel": "Security",
+    "EventID": 4688,
+    "NewProcessName": "C:\\Windows\\System32\\whoami.exe",
+    "ParentProcessName": "C:\\Windows\\System32\\cmd.exe",
+    "CommandLine": "whoami /all",
+    "MandatoryLabel": "S-1-16-12288",
+}
+
+
+def test_processes_that_windows_audits_are_process_creation_once_normalised(load: Documents) -> None:
+    """Raw events are left alone, as every converter of rules leaves them; service and other categories do not change."""
+    selection = {"Image|endswith": "\\whoami.exe", "ParentImage|endswith": "\\cmd.exe", "IntegrityLevel": "High"}
+    found = load(
+        rule({"s": selection, "condition": "s"}, 1, logsource={"product": "windows", "category": "process_creation"}),
+        rule({"s": selection, "condition": "s"}, 2, logsource={"category": "process_creation", "service": "sysmon"}),
+        rule({"s": {"CommandLine|contains": "whoami"}, "condition": "s"}, 3, logsource={"service": "security"}),
+        rule({"s": {"CommandLine|contains": "whoami"}, "condition": "s"}, 4, logsource={"category": "process_access"}),
+    )
+    engine = Engine(found.rules)
+    engine.prepare()
+    hits = engine.match([NEW_PROCESS, windows(NEW_PROCESS, "windows.security"), windows(NEW_PROCESS, "windows.other")])
+    assert [(hit.index, hit.rule_id[-1]) for hit in hits] == [(0, "3"), (1, "1"), (1, "3"), (2, "3")]
+    assert hits[1].fields["Image"] == NEW_PROCESS["NewProcessName"]
+    assert seen(windows(NEW_PROCESS, "windows.security"))["Image"] == NEW_PROCESS["NewProcessName"]
+
+
+@pytest.mark.parametrize("shape", [dict, windows])
+def test_spaces_in_the_names_of_windows_fields_may_be_left_out(load: Documents, shape: Any) -> None:
+    found = load(
+        rule({"s": {"ThreatName": "x", "Threat Name": "x"}, "condition": "s"}, logsource={"service": "windefend"})
+    )
+    event = {"Channel": "Microsoft-Windows-Windows Defender/Operational", "EventID": 1119, "Threat Name": "X"}
+    [hit] = Engine(found.rules).match([shape(event)])
+    assert hit.fields == {"ThreatName": "X", "Threat Name": "X"}
