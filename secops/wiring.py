@@ -293,28 +293,16 @@ def imported_dir(settings: Settings) -> Path:
 def load_rules(settings: Settings) -> RuleSet:
     """The rules as the folders hold them now; quick when nothing has changed since they were last read.
 
-    Rules of a folder that was imported for one tenant run for that tenant alone. Needs no open service, so that processes
+    What is in a folder that was imported for one tenant is about that tenant alone. Needs no open service, so that processes
     which only match hold no keys.
     """
-    found = load_stored(rule_folders(settings), cache_dir(settings), placeholders=settings.detect.placeholders)
     imported = [each for each in imported_dir(settings).glob("*") if each.is_dir()]
-    only = {f"{each}/": tenant for each in imported if (tenant := tenant_of(each))}
-    return for_tenants(found, only) if only else found
-
-
-def for_tenants(found: RuleSet, only: Mapping[str, str]) -> RuleSet:
-    """Let rules of some folders (by the beginning of their files' names) run for one tenant each.
-
-    A rule that names tenants itself runs for those of them that its folder is for: perhaps for none.
-    """
-    rules = []
-    for rule in found.rules:
-        tenant = next((only[start] for start in only if rule.info.source.startswith(start)), "")
-        if not tenant:
-            rules.append(rule)
-        elif not rule.info.tenants or tenant in rule.info.tenants:
-            rules.append(replace(rule, info=replace(rule.info, tenants=(tenant,))))
-    return replace(found, rules=tuple(rules))
+    return load_stored(
+        rule_folders(settings),
+        cache_dir(settings),
+        placeholders=settings.detect.placeholders,
+        tenants={f"{each}/": tenant for each in imported if (tenant := tenant_of(each))},
+    )
 
 
 def load_alert_controls(settings: Settings) -> Controls:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from identity.principal import Permission
 from secops.alert import attack, noise
 from secops.console.charts import SHANGHAI
+from secops.console.rule_list import visible_to
 from secops.console.visit import Page, Routes
 
 if TYPE_CHECKING:
@@ -47,9 +48,10 @@ def report(visit: Visit) -> Response:
 def matrix(visit: Visit) -> Response:
     """Tactics, the rules that look for them, and what they raised in 30 days."""
     since = visit.now - timedelta(days=COVERED_DAYS)
-    rules = [rule.info for rule in visit.service.rules.rules]
+    tenants = visit.visible_tenants()
+    rules = [rule.info for rule in visit.service.rules.rules if visible_to(rule.info, tenants)]
     with visit.service.database.read() as tx:
-        raised = attack.raised_by_tags(tx, tenants=visit.visible_tenants(), since=since)
+        raised = attack.raised_by_tags(tx, tenants=tenants, since=since)
     tactics = visit.service.tactics
     return visit.page(
         "attack.html",

@@ -75,7 +75,8 @@ def page_of(
     visit: Visit, rule: Rule, *, wrong: UserError | None = None, typed: dict[str, str] | None = None
 ) -> Response:
     """A rule's page; after a form that was refused, with the reason and what was typed."""
-    rules = {one.id: one for one in visit.service.rules.rules}
+    tenants = visit.visible_tenants()
+    rules = {one.id: one for one in visit.service.rules.rules if rule_list.visible_to(one.info, tenants)}
     body = rule.body
     return visit.page(
         "rule.html",

@@ -1,6 +1,7 @@
 """Sigma filters: exceptions kept apart from the rules, so that an update of the rules leaves them alone.
 
-A filter names rules (or ``any``) and a log source; each such rule then also needs the filter's condition to hold.
+A filter names rules (or ``any``) and a log source; each such rule then also needs the filter's condition to hold. A
+filter of some tenants is about the rules of these alone: what runs for others too is not theirs to narrow.
 """
 
 from __future__ import annotations
@@ -32,10 +33,13 @@ class Filter:
     rules: tuple[str, ...]  # ids or names; empty: any
     logsource: LogSource
     expression: Expression
+    tenants: tuple[str, ...] = ()  # whose rules; (): everybody's
 
     def means(self, rule: Rule) -> bool:
         """Whether the filter is about this rule."""
         if isinstance(rule.body, Correlation) or (self.rules and not {rule.id, rule.name}.intersection(self.rules)):
+            return False
+        if not rule.within(self.tenants):
             return False
         ours, theirs = self.logsource, rule.body.detection.logsource
         pairs = ((ours.product, theirs.product), (ours.category, theirs.category), (ours.service, theirs.service))

@@ -38,6 +38,7 @@ class _Reading:
 
     placeholders: Mapping[str, tuple[str, ...]]
     roots: tuple[Path, ...] = ()  # the folders that are read
+    tenants: Mapping[str, str] = field(default_factory=dict)  # beginning of files' names -> whom their rules are for
     rules: dict[str, Rule] = field(default_factory=dict)
     filters: dict[str, Filter] = field(default_factory=dict)
     refused: list[Refusal] = field(default_factory=list)
@@ -48,12 +49,19 @@ class _Reading:
         self.refused.append(Refusal(file, error.line, rule_id, error.zh, error.en))
 
 
-def load_rules(paths: Sequence[Path], *, placeholders: Mapping[str, tuple[str, ...]] | None = None) -> RuleSet:
+def load_rules(
+    paths: Sequence[Path],
+    *,
+    placeholders: Mapping[str, tuple[str, ...]] | None = None,
+    tenants: Mapping[str, str] | None = None,
+) -> RuleSet:
     """Read every ``*.yml`` and ``*.yaml`` under the paths (files or folders), in the order of their names.
 
-    ``placeholders`` gives the values of ``%name%`` for the modifier ``expand``.
+    ``placeholders`` gives the values of ``%name%`` for the modifier ``expand``. ``tenants`` says of folders, by the
+    beginning of their files' names, for which tenant alone they are: all in them is read as if it named that tenant.
     """
-    reading = _Reading(placeholders or {}, tuple(path if path.is_dir() else path.parent for path in paths))
+    roots = tuple(path if path.is_dir() else path.parent for path in paths)
+    reading = _Reading(placeholders or {}, roots, tenants or {})
     for file in rule_files(paths):
         reading.files += 1
         _read_file(file, reading)
@@ -97,6 +105,8 @@ def _read_document(file: str, line: int, document: object, reading: _Reading) ->
         return
     rule_id = str(document.get("id", ""))[:128] if isinstance(document, Block) else ""
     try:
+        if isinstance(document, Block):
+            _limit(document, next((reading.tenants[start] for start in reading.tenants if file.startswith(start)), ""))
         if isinstance(document, Block) and "filter" in document:
             _keep(reading, _filter(document, file, line, reading.placeholders))
         else:
@@ -105,12 +115,28 @@ def _read_document(file: str, line: int, document: object, reading: _Reading) ->
         reading.refuse(file, rule_id, error)
 
 
+def _limit(document: Block, tenant: str) -> None:
+    """Let a document of a folder that is for one tenant be about that tenant alone."""
+    if not tenant:
+        return
+    if (named := _tenants(document)) and tenant not in named:
+        raise RuleError(
+            document.at("tenants"),
+            f"此目录只用于租户 {tenant}，而 tenants 是 {'、'.join(named)}",
+            f"the folder is for tenant {tenant} alone, but tenants says {', '.join(named)}",
+        )
+    document["tenants"] = tenant
+
+
 def _keep(reading: _Reading, read: Rule | Filter) -> None:
-    """Take a rule or filter in, unless its id is taken."""
+    """Take a rule or filter in, unless its id is taken; one of some tenants takes no id from one of all."""
     first = reading.rules.get(read.id) or reading.filters.get(read.id)
-    if first is not None:
-        place = f"{first.info.source if isinstance(first, Rule) else first.file}:{first.line}"
-        raise RuleError(read.line, f"编号 {read.id} 已用于 {place}", f"id {read.id} is already used at {place}")
+    if first is not None and first.tenants and not read.tenants:
+        reading.rules.pop(read.id, None)
+        reading.filters.pop(read.id, None)
+        reading.refuse(first.file, first.id, _taken(first, read))
+    elif first is not None:
+        raise _taken(read, first)
     if isinstance(read, Rule):
         reading.limits.take(read)
         reading.rules[read.id] = read
@@ -118,9 +144,15 @@ def _keep(reading: _Reading, read: Rule | Filter) -> None:
         reading.filters[read.id] = read
 
 
+def _taken(refused: Rule | Filter, kept: Rule | Filter) -> RuleError:
+    place = f"{kept.file}:{kept.line}"
+    return RuleError(refused.line, f"编号 {refused.id} 已用于 {place}", f"id {refused.id} is already used at {place}")
+
+
 def _filter(document: Block, file: str, line: int, placeholders: Mapping[str, tuple[str, ...]]) -> Filter:
     place = (_identity(document), file, line)
-    return read_filter(document["filter"], _logsource(document), place, placeholders)
+    found = read_filter(document["filter"], _logsource(document), place, placeholders)
+    return replace(found, tenants=_tenants(document))
 
 
 def read_rule(

@@ -21,8 +21,8 @@ def resolve(rules: Iterable[Rule]) -> tuple[list[Rule], list[Refusal]]:
     read = list(rules)
     refused: list[Refusal] = []
     kept = {rule.id: rule for rule in read if not isinstance(rule.body, Correlation)}
-    names: dict[str, str] = {}
-    for rule in read:
+    names = {rule.id: rule.id for rule in read}  # an id means its rule, whatever others call themselves
+    for rule in sorted(read, key=lambda each: bool(each.tenants)):  # nor does one of some tenants pass for one of all
         if rule.name:
             names.setdefault(rule.name, rule.id)  # the first to bear a name keeps it: a later one takes nobody's place
     waiting = {rule.id: _with_ids(rule, names) for rule in read if isinstance(rule.body, Correlation)}
@@ -89,5 +89,4 @@ def _mark_fed(kept: dict[str, Rule]) -> list[Rule]:
 
 def _speaks_for(correlation: Rule, rule: Rule) -> bool:
     """Whether a correlation may silence a rule that it looks at: not for tenants that it does not run for itself."""
-    theirs, ours = set(rule.info.tenants), set(correlation.info.tenants)
-    return not ours or (bool(theirs) and theirs <= ours)
+    return rule.within(correlation.tenants)

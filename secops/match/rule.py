@@ -226,6 +226,20 @@ class Rule:
         """The rule's identifier, unique within a rule set."""
         return self.info.id
 
+    @property
+    def file(self) -> str:
+        """The file it was read from."""
+        return self.info.source
+
+    @property
+    def tenants(self) -> tuple[str, ...]:
+        """The tenants it runs for; () is all."""
+        return self.info.tenants
+
+    def within(self, tenants: tuple[str, ...]) -> bool:
+        """Whether it runs for no others than these; () is all."""
+        return not tenants or (bool(self.tenants) and set(self.tenants) <= set(tenants))
+
 
 @dataclass(frozen=True, slots=True)
 class Refusal:

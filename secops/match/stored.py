@@ -1,8 +1,8 @@
 """Keeps understood rules on disk, so that thousands of YAML files need not be read anew at every start.
 
 The file is JSON (nothing in it can run), named by a digest of everything that went in: the content and names of the rule
-files, the placeholders, and this module's format. A changed file gives another name; what cannot be read is read from
-YAML again.
+files, the placeholders, whom folders are for, and this module's format. A changed file gives another name; what cannot
+be read is read from YAML again.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
     from secops.match.rule import Expression, Test
 
-FORMAT: Final = 3  # raise when the meaning of a stored rule, or of reading one, changes
+FORMAT: Final = 4  # raise when the meaning of a stored rule, or of reading one, changes
 
 _KINDS: Final[Mapping[str, type[Any]]] = {
     "re": Regex, "cidr": Cidr, "num": Compare, "null": IsNull, "exists": Exists, "ref": FieldRef, "time": TimePart,
@@ -58,22 +58,27 @@ _WILD: Final = (Wild.MANY, Wild.ONE)
 
 
 def load_stored(
-    paths: Sequence[Path], directory: Path, *, placeholders: Mapping[str, tuple[str, ...]] | None = None
+    paths: Sequence[Path],
+    directory: Path,
+    *,
+    placeholders: Mapping[str, tuple[str, ...]] | None = None,
+    tenants: Mapping[str, str] | None = None,
 ) -> RuleSet:
     """The rules under the paths, as ``load_rules`` gives them; from ``directory`` when nothing has changed."""
-    file = directory / f"{_digest(paths, placeholders or {})}.rules"
+    file = directory / f"{_digest(paths, placeholders or {}, tenants or {})}.rules"
     if is_ours(file):
         try:
             return decode(file.read_bytes(), tuple(paths))
         except (OSError, ValueError, KeyError, TypeError, IndexError):
             pass  # of another version, or spoilt: read anew and stored over
-    found = load_rules(paths, placeholders=placeholders)
+    found = load_rules(paths, placeholders=placeholders, tenants=tenants)
     write_whole(file, encode(found))
     return found
 
 
-def _digest(paths: Sequence[Path], placeholders: Mapping[str, tuple[str, ...]]) -> str:
-    digest = hashlib.sha256(b"%d %s" % (FORMAT, orjson.dumps(dict(placeholders), option=orjson.OPT_SORT_KEYS)))
+def _digest(paths: Sequence[Path], placeholders: Mapping[str, tuple[str, ...]], tenants: Mapping[str, str]) -> str:
+    asked = orjson.dumps([dict(placeholders), dict(tenants)], option=orjson.OPT_SORT_KEYS)
+    digest = hashlib.sha256(b"%d %s" % (FORMAT, asked))
     for file in rule_files(paths):
         try:
             data = file.read_bytes()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from secops.match.engine import Engine
+from secops.match.load import load_rules
 from tests.match.conftest import Documents, rule
 
 ONE, TWO = (f"00000000-0000-4000-8000-{number:012d}" for number in (1, 2))
@@ -64,3 +66,18 @@ def test_filters_that_would_do_nothing_or_are_not_understood_are_refused(
     assert reason in refused.en
     hits = Engine(found.rules).match([{"f": "x", "user": "admin"}])
     assert [each.rule_id for each in hits] == [ONE, TWO]
+
+
+def test_a_filter_of_one_tenant_leaves_what_others_rely_on_alone(tmp_path: Path) -> None:
+    base = "title: t\nid: {}\nlogsource: {{product: linux}}\ndetection: {{s: {{a: b}}, condition: s}}\n"
+    narrow = "title: f\nid: f\nlogsource: {}\nfilter: {rules: any, s: {a: b}, condition: not s}\n"
+    for name in ("all", "north", "south"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "rule.yml").write_text(base.format(name), encoding="utf-8")
+    (tmp_path / "north" / "filter.yml").write_text(narrow, encoding="utf-8")
+    found = load_rules([tmp_path], tenants={f"{tmp_path}/north/": "north", f"{tmp_path}/south/": "south"})
+    assert {one.id: one.tenants for one in found.rules} == {"all": (), "north": ("north",), "south": ("south",)}
+    assert [hit.rule_id for hit in Engine(found.rules).match([{"a": "b", "event.module": "linux"}])] == ["all", "south"]
+    (tmp_path / "north" / "filter.yml").write_text(f"{narrow}tenants: [south]\n", encoding="utf-8")
+    found = load_rules([tmp_path], tenants={f"{tmp_path}/north/": "north"})
+    assert "is for tenant north alone" in found.refused[0].en

@@ -238,3 +238,31 @@ def test_the_first_rule_to_bear_a_name_keeps_it(tmp_path: Path) -> None:
     (tmp_path / "c.yml").write_text(count)
     (body,) = [one.body for one in load_rules([tmp_path]).correlations]
     assert body.rules == ("first",)
+
+
+def test_a_correlation_of_a_folder_that_is_for_one_tenant_silences_nobody_else_s_rule(tmp_path: Path) -> None:
+    rule = "title: t\nid: base\nlogsource: {product: linux}\ndetection: {s: {a: b}, condition: s}\n"
+    count = "title: c\nid: count\ncorrelation: {type: event_count, rules: [base], timespan: 1m, condition: {gte: 5}}\n"
+    (tmp_path / "north").mkdir()
+    (tmp_path / "north" / "a.yml").write_text(count, encoding="utf-8")
+    (tmp_path / "rules.yml").write_text(rule, encoding="utf-8")
+    assert load_rules([tmp_path]).infos()["base"].alert is False
+    found = load_rules([tmp_path], tenants={f"{tmp_path}/north/": "north"}).infos()
+    assert found["base"].alert is True
+    assert found["count"].tenants == ("north",)
+
+
+@pytest.mark.parametrize("name", ["base", "named"])
+def test_a_rule_of_one_tenant_takes_neither_the_id_nor_the_name_of_another(tmp_path: Path, name: str) -> None:
+    rule = "title: t\nid: {}\nname: {}\nlogsource: {{product: linux}}\ndetection: {{s: {{a: b}}, condition: s}}\n"
+    count = (
+        "title: c\nid: count\ncorrelation: {{type: event_count, rules: [{}], timespan: 1m, condition: {{gte: 5}}}}\n"
+    )
+    (tmp_path / "a.yml").write_text(rule.format("thief", name) + "tenants: [north]\n", encoding="utf-8")
+    (tmp_path / "b.yml").write_text(rule.format("base", "named") + "---\n" + count.format(name), encoding="utf-8")
+    (body,) = [one.body for one in load_rules([tmp_path]).correlations]
+    assert body.rules == ("base",)
+    (tmp_path / "a.yml").write_text(rule.format("base", "x") + "tenants: [north]\n", encoding="utf-8")
+    found = load_rules([tmp_path])
+    assert [(one.id, one.tenants) for one in found.rules] == [("base", ()), ("count", ())]
+    assert [(Path(one.file).name, one.line) for one in found.refused] == [("a.yml", 1)]
