@@ -8,7 +8,7 @@ from __future__ import annotations
 import secrets
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -29,6 +29,7 @@ from secops.alert.group import raise_for_buried
 from secops.alert.rule_files import load_inhibitions, load_tactics, load_weights
 from secops.db import Database
 from secops.errors import UserError
+from secops.match.draft import read_draft
 from secops.match.load import list_files, rule_files
 from secops.match.shelf import Shelf
 from secops.match.stored import load_stored
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
 
     from ca.authority import CertificateState
     from secops.alert.attack import Tactic
-    from secops.match.rule import RuleSet
+    from secops.match.rule import Refusal, Rule, RuleSet
     from secops.settings import Settings
     from secops.store.index import Index
     from secops.store.log import Log
@@ -174,6 +175,16 @@ class Service:
     def console_rules_dir(self) -> Path:
         """Rules written in the console that are in force."""
         return self.settings.state / "rules" / "console"
+
+    def read_draft(self, text: str) -> tuple[Rule | None, tuple[Refusal, ...]]:
+        """A rule as somebody is writing it in the console, against the rules that run; or None and why it cannot run."""
+        return read_draft(
+            text,
+            self.rules.rules,
+            folder=self.console_rules_dir,
+            roots=self.rule_folders(),
+            placeholders=self.settings.detect.placeholders,
+        )
 
     @property
     def run_dir(self) -> Path:

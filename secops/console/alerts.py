@@ -10,6 +10,7 @@ from secops.alert.attack import tactics_of, techniques_of
 from secops.alert.find import Order, search, storm_parts
 from secops.console.alert_list import PAGE, asked_of
 from secops.console.events import events_by_id
+from secops.console.rule_list import known
 from secops.console.runbooks import runbook
 from secops.console.tenants import tenant_names
 from secops.console.visit import Page, Routes, member
@@ -45,7 +46,7 @@ def listing(visit: Visit) -> Response:
         more=more,
         tactics=tactics,
         names=tenant_names(visit),
-        rule=visit.service.rules.infos().get(asked.rule) if asked.rule else None,
+        rule=known(visit, asked.rule) if asked.rule else None,
     )
 
 
@@ -62,7 +63,7 @@ def detail(visit: Visit) -> Response:
         alert=alert,
         history=history,
         ticket=ticket,
-        rule=visit.service.rules.infos().get(alert.rule_id),
+        rule=known(visit, alert.rule_id),
         events=_events(visit, alert) if visit.can(Permission.EVENTS_READ) else [],
         triage=visit.can(Permission.ALERTS_TRIAGE, visit.tenant(alert.tenant)),
         parts=parts[:PARTS_SHOWN],

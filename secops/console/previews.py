@@ -19,7 +19,6 @@ import orjson
 
 from secops import wiring
 from secops.errors import UserError
-from secops.match.draft import read_draft
 from secops.match.rule import RuleSet
 from secops.replay import Limits, replay, rule_with_feeders
 from secops.settings import Settings
@@ -141,7 +140,7 @@ def run(dumped: dict[str, Any], wanted: Wanted, answer: Path) -> None:
     os.umask(0o077)
     with wiring.opened(settings) as service:
         running = service.rules.rules
-        rule, refused = read_draft(wanted.text, running, placeholders=settings.detect.placeholders)
+        rule, refused = service.read_draft(wanted.text)
         if rule is None:
             _say(answer, {"state": "failed", "zh": refused[0].zh, "en": refused[0].en})
             return

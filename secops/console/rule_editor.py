@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 from identity.principal import Permission
 from secops.api.problems import Forbidden, NotFound
 from secops.console import labels, previews
+from secops.console.rule_list import visible_to
 from secops.console.rules import find, manages, source_text
 from secops.console.visit import Page, Routes
 from secops.errors import UserError
-from secops.match.draft import read_draft
 from secops.rulebook import drafts
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def new(visit: Visit) -> Response:
     wanted = visit.query("from", limit=200)
     if wanted:
         rule = next((one for one in visit.service.rules.rules if one.id == wanted), None)
-        if rule is None or not _may_see(visit, rule):
+        if rule is None or not visible_to(rule.info, visit.visible_tenants()):
             raise NotFound
         text = source_text(rule) + "\n"
     return _page(visit, Draft(text=text))
@@ -78,7 +78,7 @@ def preview(visit: Visit) -> Response:
     """Begin to try the text over past events; the page of the trial shows how far it is."""
     text, chosen = visit.value("text"), visit.value("range")
     chosen = chosen if chosen in RANGES else "24h"
-    rule, refused = _read(visit, text)
+    rule, refused = visit.service.read_draft(text)
     if rule is None:
         return _page(visit, Draft(text=text, range=chosen, refused=refused))
     start = visit.now - timedelta(minutes=labels.RANGES[chosen][1])
@@ -111,13 +111,15 @@ def trial(visit: Visit) -> Response:
 def publish(visit: Visit) -> Response:
     """Keep the text as a new version and put it in force."""
     text, reason = visit.value("text"), visit.value("reason", limit=1000)
-    rule, refused = _read(visit, text)
+    rule, refused = visit.service.read_draft(text)
     if rule is None:
         return _page(visit, Draft(text=text, reason=reason, refused=refused))
     _need(visit, rule)
     standing = next((one for one in visit.service.rules.rules if one.id == rule.id), None)
     if standing is not None:
         _need(visit, standing)
+    else:
+        _need_earlier(visit, rule)
     try:
         _own_id(visit, standing)
         _save(visit, rule, text, reason)
@@ -160,11 +162,6 @@ def _hours(counted: dict[str, int], start: datetime, end: datetime) -> list[tupl
     return [(first + hour * at, known.get(first + hour * at, 0)) for at in range(count)]
 
 
-def _read(visit: Visit, text: str) -> tuple[Rule | None, tuple[Refusal, ...]]:
-    settings = visit.service.settings.detect
-    return read_draft(text, visit.service.rules.rules, placeholders=settings.placeholders)
-
-
 def _save(visit: Visit, rule: Rule, text: str, reason: str) -> None:
     service = visit.service
     said: dict[str, Any] = {
@@ -194,9 +191,17 @@ def _need(visit: Visit, rule: Rule) -> None:
         raise Forbidden
 
 
-def _may_see(visit: Visit, rule: Rule) -> bool:
-    tenants = visit.visible_tenants()
-    return tenants is None or not rule.info.tenants or bool(tenants.intersection(rule.info.tenants))
+def _need_earlier(visit: Visit, rule: Rule) -> None:
+    """An id that was used here before stays with those it was used for, in force or not; unreadable ones are the city's."""
+    with visit.service.database.read() as tx:
+        known = drafts.versions(tx, rule.id)
+    if not known:
+        return
+    before, _ = visit.service.read_draft(known[0].text)
+    if before is not None:
+        _need(visit, before)
+    elif not manages(visit, ""):
+        raise Forbidden
 
 
 def _previews(visit: Visit) -> previews.Previews:

@@ -84,23 +84,29 @@ def visible_to(info: RuleInfo, tenants: frozenset[str] | None) -> bool:
     return tenants is None or not info.tenants or bool(tenants.intersection(info.tenants))
 
 
+def known(visit: Visit, rule_id: str) -> RuleInfo | None:
+    """The running rule of that id, if the visitor may know of it."""
+    info = visit.service.rules.infos().get(rule_id)
+    return info if info is not None and visible_to(info, visit.visible_tenants()) else None
+
+
 def rows(visit: Visit) -> list[Row]:
     """Every rule that the visitor may know of."""
     tenants = visit.visible_tenants()
     with visit.service.database.read() as tx:
-        known, off, standing = stats.all(tx), switches.off(tx), exceptions.active(tx, visit.now)
+        counted, off, standing = stats.all(tx), switches.off(tx), exceptions.active(tx, visit.now)
     rules = [rule for rule in visit.service.rules.rules if visible_to(rule.info, tenants)]
     off_for = _gather((rule_id, tenant) for tenant, rule_id in off if _seen(tenant, tenants))
     excepted = _gather((one.rule_id, one.tenant) for one in standing if _seen(one.tenant, tenants))
-    whole = sum(stat.cpu_us for stat in known.values()) or 1
+    whole = sum(stat.cpu_us for stat in counted.values()) or 1
     return [
         Row(
             rule=rule,
-            stat=_own(known.get(rule.id), tenants),
+            stat=_own(counted.get(rule.id), tenants),
             kind=kind_of(rule),
             off_for=tuple(sorted(off_for.get(rule.id, ()))),
             exceptions=len(excepted.get(rule.id, ())),
-            share=known[rule.id].cpu_us / whole if rule.id in known else 0.0,
+            share=counted[rule.id].cpu_us / whole if rule.id in counted else 0.0,
         )
         for rule in rules
     ]

@@ -11,6 +11,7 @@ from secops.match.source import Block, RuleError, read_documents
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
     from secops.match.rule import Rule
 
@@ -19,12 +20,20 @@ FILE: Final = "draft"
 
 
 def read_draft(
-    text: str, running: Iterable[Rule], *, placeholders: Mapping[str, tuple[str, ...]] | None = None
+    text: str,
+    running: Iterable[Rule],
+    *,
+    folder: Path,
+    roots: tuple[Path, ...] = (),
+    placeholders: Mapping[str, tuple[str, ...]] | None = None,
 ) -> tuple[Rule | None, tuple[Refusal, ...]]:
-    """Give the rule, its references to ``running`` rules resolved; or None and why it cannot run."""
+    """Give the rule, its references to ``running`` rules resolved; or None and why it cannot run.
+
+    ``folder`` is where it is to lie among the folders of rules (``roots``): lists of indicators are looked for from there.
+    """
     rule_id = ""
     try:
-        rule = _read(text, placeholders or {})
+        rule = _read(_document(text), str(folder / FILE), roots, placeholders or {})
         rule_id = rule.id
     except RuleError as error:
         return None, (Refusal(FILE, error.line, rule_id, error.zh, error.en),)
@@ -37,7 +46,8 @@ def read_draft(
     return next((one for one in resolved if one.id == rule.id), None), mine
 
 
-def _read(text: str, placeholders: Mapping[str, tuple[str, ...]]) -> Rule:
+def _document(text: str) -> tuple[int, object]:
+    """The one document of the text, and its line."""
     body = text.encode("utf-8", "replace")
     if len(body) > MAX_TEXT:
         raise RuleError(1, f"规则正文超过 {MAX_TEXT} 字节", f"the text has more than {MAX_TEXT} bytes")
@@ -48,7 +58,13 @@ def _read(text: str, placeholders: Mapping[str, tuple[str, ...]]) -> Rule:
             f"这里只能写一条规则，现有 {len(documents)} 个文档",
             f"one rule is expected here, there are {len(documents)} documents",
         )
-    line, document = documents[0]
+    return documents[0]
+
+
+def _read(
+    found: tuple[int, object], file: str, roots: tuple[Path, ...], placeholders: Mapping[str, tuple[str, ...]]
+) -> Rule:
+    line, document = found
     if not isinstance(document, Block) or not document.get("id"):
         raise RuleError(line, "请给规则写明 id（UUID）", "give the rule an id (a UUID): its versions are kept by it")
     if "filter" in document:  # the folder's reader would take it for a filter, which changes other people's rules
@@ -57,4 +73,4 @@ def _read(text: str, placeholders: Mapping[str, tuple[str, ...]]) -> Rule:
             "这里不能写过滤器；请为规则添加例外",
             "a filter cannot be written here; add an exception to the rule",
         )
-    return read_rule(document, FILE, line, placeholders)
+    return read_rule(document, file, line, placeholders, roots)

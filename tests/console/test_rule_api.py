@@ -57,3 +57,21 @@ def test_another_organisations_figures_and_decisions_are_not_told(world: World, 
 def test_who_may_not_read_rules_is_refused(world: World, path: str) -> None:
     with world.client("inspector") as client:
         assert client.get(f"/api/v1/{path}").status_code == 403
+
+
+def test_what_was_refused_is_told_only_to_those_who_see_every_organisation(world: World) -> None:
+    folder = world.service.console_rules_dir
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "secret-of-the-city.yml").write_text("title: no rule\n", encoding="utf-8")
+    try:
+        world.service.refresh_rules()
+        with world.client("officer") as client:
+            assert "secret-of-the-city" in client.get("/api/v1/rules?limit=1").text
+            assert "secret-of-the-city" in client.get("/rules").text
+        with world.client("county") as client:
+            answer = client.get("/api/v1/rules?limit=1")
+            assert (answer.json()["refused"], answer.json()["refused_count"]) == ([], 0)
+            assert "secret-of-the-city" not in client.get("/rules").text
+    finally:
+        (folder / "secret-of-the-city.yml").unlink()
+        world.service.refresh_rules()

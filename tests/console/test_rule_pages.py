@@ -80,7 +80,7 @@ def test_an_officer_switches_a_rule_off_for_his_own_tenant_only(world: World, ru
         assert done.status_code == 303
         assert "测试网段，误报多" in client.get(path).text
     with world.service.database.read() as tx:
-        assert switches.off(tx) == {("north", rule_id)}
+        assert {tenant for tenant, one in switches.off(tx) if one == rule_id} == {"north"}
     with world.client("inspector") as client:
         assert client.get("/rules").status_code == 403
     with world.client("keeper") as client:
@@ -167,3 +167,60 @@ def test_a_county_writes_rules_for_itself_only_and_nobody_replaces_a_rule_of_a_f
         taken = send(client, "/rules/new", "/rules/publish", text=DRAFT.format(id=rule_id, user="x"), reason="x")
         assert taken.status_code == 400
         assert rule_id in taken.text
+
+
+def test_a_county_hears_nothing_of_others_own_rules(world: World, rule_id: str) -> None:
+    upper = str(uuid.uuid4())
+    text = (
+        f"title: Only the city knows this\nid: {upper}\ntenants: [city]\nlevel: high\ntags: [attack.impact, attack.t1666]\n"
+        f"correlation: {{type: event_count, rules: [{rule_id}], timespan: 1m, group-by: [host.name], condition: {{gte: 9}}}}\n"
+    )
+    pages = (
+        f"/rules/{rule_id}",
+        f"/alerts?rule={upper}",
+        "/alerts/attack",
+        "/alerts/noise",
+        "/rules",
+        "/api/v1/rules?limit=1000",
+    )
+    with world.client("officer") as client:
+        assert send(client, "/rules/new", "/rules/publish", text=text, reason="x").status_code == 303
+        for path in (f"/rules/{rule_id}", f"/alerts?rule={upper}"):
+            assert "Only the city knows this" in client.get(path).text
+        assert "T1666" in client.get("/alerts/attack").text
+    with world.client("county") as client:
+        for path in pages:
+            answer = client.get(path)
+            assert answer.status_code == 200, path
+            assert "Only the city knows this" not in answer.text, path
+            assert "T1666" not in answer.text, path
+        for path in (f"/rules/{upper}", f"/rules/new?from={upper}", f"/api/v1/rules/{upper}"):
+            assert client.get(path).status_code == 404, path
+    with world.client("officer") as client:
+        assert send(client, f"/rules/{upper}", f"/rules/{upper}/withdraw", reason="x").status_code == 303
+
+
+def test_an_id_stays_with_those_it_was_used_for_after_the_rule_is_withdrawn(world: World) -> None:
+    one, reason = str(uuid.uuid4()), "a reason only the city knows"
+    text = DRAFT.format(id=one, user="x")
+    with world.client("officer") as client:
+        assert send(client, "/rules/new", "/rules/publish", text=text, reason=reason).status_code == 303
+        assert send(client, f"/rules/{one}", f"/rules/{one}/withdraw", reason="x").status_code == 303
+    with world.client("county") as client:
+        assert (
+            send(client, "/rules/new", "/rules/publish", text=f"{text}tenants: [north]\n", reason="x").status_code
+            == 403
+        )
+        assert reason not in client.get(f"/rules/{one}").text
+    with world.client("officer") as client:
+        assert (
+            send(client, "/rules/new", "/rules/publish", text=f"{text}tenants: [north]\n", reason="x").status_code
+            == 303
+        )
+    with world.client("county") as client:
+        assert send(client, f"/rules/{one}", f"/rules/{one}/withdraw", reason="x").status_code == 303
+        assert (
+            send(client, "/rules/new", "/rules/publish", text=f"{text}tenants: [north]\n", reason="x").status_code
+            == 303
+        )
+        assert send(client, f"/rules/{one}", f"/rules/{one}/withdraw", reason="x").status_code == 303

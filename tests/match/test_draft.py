@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from secops.match.draft import read_draft
 from secops.match.rule import Correlation
 
+FOLDER = Path("rules")
 LOGIN = """\
 title: a login
 id: login
@@ -21,10 +25,10 @@ correlation: {type: event_count, rules: [a_login], group-by: [host.name], timesp
 
 
 def test_a_rule_is_read_and_a_correlation_finds_the_running_rules_it_names() -> None:
-    login, refused = read_draft(LOGIN, [])
+    login, refused = read_draft(LOGIN, [], folder=FOLDER)
     assert login is not None
     assert refused == ()
-    many, refused = read_draft(COUNT, [login])
+    many, refused = read_draft(COUNT, [login], folder=FOLDER)
     assert refused == ()
     assert many is not None
     assert isinstance(many.body, Correlation)
@@ -32,9 +36,9 @@ def test_a_rule_is_read_and_a_correlation_finds_the_running_rules_it_names() -> 
 
 
 def test_a_new_text_of_a_running_rule_takes_its_place() -> None:
-    login, _ = read_draft(LOGIN, [])
+    login, _ = read_draft(LOGIN, [], folder=FOLDER)
     assert login is not None
-    changed, refused = read_draft(LOGIN.replace("a login", "another"), [login])
+    changed, refused = read_draft(LOGIN.replace("a login", "another"), [login], folder=FOLDER)
     assert refused == ()
     assert changed is not None
     assert changed.info.title == "another"
@@ -51,7 +55,7 @@ def test_what_cannot_run_is_refused_with_its_line() -> None:
         (LOGIN + "filter: {rules: any, selection: {a: b}, condition: not selection}\n", 6, "filter"),
         (LOGIN + "x" * 1_000_001, 1, "bytes"),
     ):
-        rule, refused = read_draft(text, [])
+        rule, refused = read_draft(text, [], folder=FOLDER)
         assert rule is None, text[:60]
         assert len(refused) == 1
         assert refused[0].zh
@@ -61,13 +65,29 @@ def test_what_cannot_run_is_refused_with_its_line() -> None:
 
 @given(st.text(max_size=300))
 def test_any_text_is_a_rule_or_a_refusal(text: str) -> None:
-    rule, refused = read_draft(text, [])
+    rule, refused = read_draft(text, [], folder=FOLDER)
     assert (rule is None) == bool(refused)
 
 
 def test_a_name_that_another_rule_bears_is_refused() -> None:
-    login, _ = read_draft(LOGIN, [])
+    login, _ = read_draft(LOGIN, [], folder=FOLDER)
     assert login is not None
-    rule, refused = read_draft(LOGIN.replace("id: login", "id: other"), [login])
+    rule, refused = read_draft(LOGIN.replace("id: login", "id: other"), [login], folder=FOLDER)
     assert rule is None
     assert "a_login" in refused[0].en
+
+
+def test_lists_of_indicators_are_looked_for_where_the_rule_is_to_lie(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    console, elsewhere = tmp_path / "console", tmp_path / "elsewhere"
+    for folder in (console, elsewhere):
+        folder.mkdir()
+        (folder / f"{folder.name}.txt").write_text("192.0.2.1\n", encoding="utf-8")
+    monkeypatch.chdir(elsewhere)
+    head = (
+        "title: t\nid: t\nlogsource: {product: linux}\nwatch: {type: ioc, indicator: ip, fields: [source.ip], lists: "
+    )
+    for name, good in (("console.txt", True), (f"{console}/console.txt", True), ("elsewhere.txt", False)):
+        rule, refused = read_draft(f"{head}[{name}]}}\n", [], folder=console, roots=(console,))
+        assert (rule is not None, not refused) == (good, good)
