@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from secops import audit
-from secops.alert.find import find
+from secops.alert.find import Filter, search
 from secops.alert.group import BURIED_RULE, raise_for_buried
 from secops.db import Database
 from secops.outbox import LEASE, MAX_ATTEMPTS, Buried, OutboxRow, Raised, SessionEnded, drain, publish
@@ -138,7 +138,7 @@ def test_after_the_last_attempt_it_is_buried_and_the_service_alerts_on_itself(db
     # The alert's own announcement fails as well and is buried; that joins the alert, so it ends there.
     assert [(row.kind, row.done_at is None) for row in rows(db)] == [("Raised", True), ("Buried", False)] * 2
     with db.read() as tx:
-        (alert,) = find(tx)
+        (alert,) = search(tx, Filter())
     assert (alert.rule_id, dict(alert.group), alert.count) == (BURIED_RULE.id, {"secops.outbox.kind": "Raised"}, 2)
 
 
