@@ -231,3 +231,24 @@ def test_the_lag_is_known_without_the_role(found: Service) -> None:
     with detecting(found) as role:
         finish(role)
         assert pipeline.lag(found.log, role.offsets, NOW + timedelta(seconds=90)) == (0, 0.0)
+
+
+def test_a_changed_list_of_indicators_counts_like_a_changed_rule(found: Service) -> None:
+    folder = found.settings.state / "rules"
+    (folder / "bad.txt").write_text("198.51.100.1\n")
+    (folder / "listed.yml").write_text(
+        "title: listed\nid: listed-rule\nlevel: high\nlogsource: {product: linux}\n"
+        "watch: {type: ioc, indicator: ip, fields: [source.ip], lists: [bad.txt]}\n"
+    )
+    line = "<38>Nov 24 08:00:00 h1 sshd[1]: Accepted password for root from 198.51.100.2 port 4022 ssh2"
+    with detecting(found) as role:
+        assert "listed-rule" in role.infos, role.detail()["refused"]
+        store(found, [line])
+        finish(role)
+        assert "listed-rule" not in {rule for rule, _, _, _ in alerts(found)}
+        before = role.detector
+        (folder / "bad.txt").write_text("198.51.100.1\n198.51.100.2\n")
+        wait_until(lambda: role.look() or role.detector is not before, timeout=60, what="the changed list")
+        store(found, [line], first=10)
+        finish(role)
+    assert "listed-rule" in {rule for rule, _, _, _ in alerts(found)}
