@@ -84,3 +84,13 @@ def test_a_flood_of_samples_is_bounded_and_counted(tmp_path: Path) -> None:
     detector.run([event(number / 1000, number, v=1) for number in range(3000)])
     assert detector.statistics()["dropped"] == 3000 - 2048
     assert detector.run([event(4, 4000, v=9)])
+
+
+def test_a_flood_of_samples_out_of_order_is_judged_in_bounded_work(tmp_path: Path) -> None:
+    found = of(tmp_path, "threshold", body={"aggregate": "max", "window": "1h"})
+    detector = Detector(found)
+    detector.run([event(number / 10, number, v=1) for number in range(2000)])
+    detector.run([event(100 - number / 1000, 3000 + number, v=1) for number in range(50)])
+    assert detector.statistics()["late"] == 50
+    detector.run([event(199 - number / 1000, 4000 + number, v=1) for number in range(50)])
+    assert detector.statistics()["late"] == 50

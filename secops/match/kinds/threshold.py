@@ -9,7 +9,7 @@ Rules of this kind:
   so much later; it can fire again only after recovery, which is a sample at which the comparison with ``recover`` (by
   default the same number) does not hold;
 * a sample out of order is put in its place and what follows is judged anew; one older than the key's newest by more
-  than the lateness is late: counted as such, and not used;
+  than the lateness, or by more than ``MAX_BEHIND`` samples, is late: counted as such, and not used;
 * samples that stop coming say nothing here: that is what the kind ``absence`` is for.
 """
 
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 MAX_WINDOW: Final = timedelta(days=7)
 MAX_KEYS: Final = 50_000
 MAX_SAMPLES: Final = 2048  # of one key
+MAX_BEHIND: Final = 128  # samples of a key by which one may be out of order: each of them is judged anew
 MAX_IDS: Final = 100
 _FORGET: Final = DAY  # how long a key without samples is kept beyond what can matter
 
@@ -117,40 +118,37 @@ class Level(NamedTuple):
 
 
 class Series:
-    """The samples of one key that can still matter, and the levels before and after them."""
+    """The samples of one key that can still matter, and the level after each."""
 
-    __slots__ = ("_times", "alarm", "dropped", "level", "samples", "seen", "settled", "settled_at")
+    __slots__ = ("_times", "alarm", "before", "dropped", "levels", "samples", "seen")
 
     def __init__(self) -> None:
         self.samples: list[Sample] = []
+        self.levels: list[Level] = []
         self._times: list[int] = []
-        self.settled = Level()  # after the first ``settled_at`` samples, before which none can come any more
-        self.settled_at = 0
-        self.level = Level()  # after all samples
+        self.before = Level()  # before the first sample that is kept
         self.alarm = False  # whether it was said that the key is beyond the bound
         self.seen = 0
         self.dropped = 0
 
-    @property
-    def newest(self) -> int:
-        """Time of the latest sample."""
-        return self._times[-1] if self._times else NEVER
+    def timely(self, time: int, lateness: int) -> bool:
+        """Whether a sample of this time can still be put in its place."""
+        times = self._times
+        if not times or time >= times[-1]:
+            return True
+        return time >= times[-1] - lateness and len(times) - bisect_right(times, time) <= MAX_BEHIND
 
     def add(self, settings: Settings, sample: Sample, lateness: int) -> None:
-        """Take a sample that is not late."""
+        """Take a sample that is timely, and judge anew what follows it."""
         at = bisect_right(self._times, sample.time)
         self._times.insert(at, sample.time)
         self.samples.insert(at, sample)
-        if at == len(self.samples) - 1:
-            self.level = self.level.after(settings, sample.time, self.measure(settings, at))
-        else:
-            self.level = self._replayed(settings, self.settled, self.settled_at, len(self.samples))
-        self._settle(settings, lateness)
-
-    def _replayed(self, settings: Settings, level: Level, start: int, end: int) -> Level:
-        for at in range(start, end):
-            level = level.after(settings, self._times[at], self.measure(settings, at))
-        return level
+        self.levels.insert(at, Level())
+        level = self.levels[at - 1] if at else self.before
+        for place in range(at, len(self.samples)):
+            level = level.after(settings, self._times[place], self.measure(settings, place))
+            self.levels[place] = level
+        self._forget(self._times[-1] - lateness - settings.window)
 
     def measure(self, settings: Settings, at: int) -> float:
         """The aggregate at a sample."""
@@ -161,40 +159,32 @@ class Series:
         start = bisect_right(self._times, self._times[at] - settings.window, 0, at) if settings.window else at
         return [sample.value for sample in self.samples[start : at + 1]]
 
-    def _settle(self, settings: Settings, lateness: int) -> None:
-        """Forget what no window can need any more; beyond the limit what is oldest, which is counted."""
-        end = bisect_right(self._times, self.newest - lateness)
-        needless = bisect_right(self._times, self.newest - lateness - settings.window, 0, end)
+    def _forget(self, horizon: int) -> None:
+        """Drop what no window can need any more; beyond the limit what is oldest, which is counted."""
+        needless = min(bisect_right(self._times, horizon), len(self._times) - 1)
         over = max(0, len(self.samples) - MAX_SAMPLES - needless)
         self.dropped += over
         gone = needless + over
-        end = max(end, gone)
-        self.settled = self._replayed(settings, self.settled, self.settled_at, end)
-        del self.samples[:gone], self._times[:gone]
-        self.settled_at = end - gone
+        if gone:
+            self.before = self.levels[gone - 1]
+            del self.samples[:gone], self.levels[:gone], self._times[:gone]
 
     def dump(self, key: Key) -> bytes:
         """The series as a state entry."""
-        return orjson.dumps(
-            {
-                "key": key,
-                "samples": [tuple(sample) for sample in self.samples],
-                "settled": tuple(self.settled),
-                "settled_at": self.settled_at,
-                "level": tuple(self.level),
-                "alarm": self.alarm,
-                "seen": self.seen,
-            }
-        )
+        samples = [(*sample, *level) for sample, level in zip(self.samples, self.levels, strict=True)]
+        stored = {"key": key, "samples": samples, "before": tuple(self.before), "alarm": self.alarm, "seen": self.seen}
+        return orjson.dumps(stored)
 
     @classmethod
     def of(cls, stored: Mapping[str, Any]) -> Series:
         """A series from what ``dump`` made of it."""
         series = cls()
-        series.samples = [Sample(*sample) for sample in stored["samples"]]
-        series._times = [sample.time for sample in series.samples]
-        series.settled, series.level = Level(*stored["settled"]), Level(*stored["level"])
-        series.settled_at, series.alarm, series.seen = stored["settled_at"], stored["alarm"], stored["seen"]
+        for time, value, event_id, since, firing in stored["samples"]:
+            series._times.append(time)
+            series.samples.append(Sample(time, value, event_id))
+            series.levels.append(Level(since, firing))
+        series.before = Level(*stored["before"])
+        series.alarm, series.seen = stored["alarm"], stored["seen"]
         return series
 
 
@@ -224,13 +214,13 @@ class Threshold(Untimed):
             return None
         key = key_of(hit.tenant, hit.fields, settings.group_by)
         series = self._series(key, hit.seen)
-        if hit.time < series.newest - self._lateness:
+        if not series.timely(hit.time, self._lateness):
             self.late += 1
             return None
         series.add(settings, Sample(hit.time, value, hit.event_id), self._lateness)
         self.dropped += series.dropped
         series.dropped = 0
-        before, series.alarm = series.alarm, series.level.firing
+        before, series.alarm = series.alarm, series.levels[-1].firing
         if before or not series.alarm:
             return None
         return self._firing(key, series)
