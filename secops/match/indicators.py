@@ -275,7 +275,7 @@ SHAPES: Final[Mapping[str, Shape]] = {
 
 
 def texts_of(value: Any) -> Iterator[str]:  # noqa: ANN401 - an event's value
-    """The texts of a field, whose value may be a list."""
+    """The texts of a field, whose value may be a list; what is longer than a line of a list stands on none."""
     for each in value if isinstance(value, list) else (value,):
-        if isinstance(each, str):
+        if isinstance(each, str) and len(each) <= MAX_LINE:
             yield each
