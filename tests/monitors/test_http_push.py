@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import gzip
 import hashlib
 import tracemalloc
@@ -15,7 +16,9 @@ from hypothesis import strategies as st
 
 from monitors.body import BodyError, decompress, split
 from monitors.collector import Surroundings, build
-from monitors.collectors.http_push import PATH, Bucket, tenant_of
+from monitors.collectors.http_push import PATH
+from monitors.http_exchange import Bucket
+from monitors.http_tokens import tenant_of
 
 TOKEN = "county-token-0123456789"
 TOKENS = {hashlib.sha256(TOKEN.encode()).hexdigest(): "county", hashlib.sha256(b"other").hexdigest(): "other"}
@@ -165,8 +168,14 @@ def test_array_and_lines_are_cut_alike(documents: list[dict[str, Any]]) -> None:
 
 
 def test_token_must_be_a_known_one() -> None:
-    assert tenant_of(f"Bearer {TOKEN}", TOKENS) == "county"
-    for header in ("", "Bearer ", f"bearer {TOKEN}", f"Bearer {TOKEN}x", "Bearer other", "Bearer " + "a" * 600):
+    pair = base64.b64encode(f"anybody:{TOKEN}".encode()).decode()
+    for header in (f"Bearer {TOKEN}", f"bearer {TOKEN}", f"Basic {pair}", f"ApiKey {pair}", f"ApiKey {TOKEN}"):
+        assert tenant_of(header, TOKENS) == "county"
+    wrong = base64.b64encode(f"{TOKEN}:anybody".encode()).decode()
+    for header in (
+        *("", "Bearer ", "Basic ", f"Bearer {TOKEN}x", "Bearer other", "Bearer " + "a" * 600, f"Bearer {pair}"),
+        *(f"Basic {wrong}", f"Basic {TOKEN}", "Basic //////////////////8=", f"Digest {TOKEN}"),
+    ):
         assert tenant_of(header, TOKENS) is None
     assert tenant_of("", {hashlib.sha256(b"").hexdigest(): "nobody"}) is None
 
