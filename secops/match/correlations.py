@@ -15,12 +15,15 @@ if TYPE_CHECKING:
 
 MAX_RULES = 1000
 MAX_TIMESPAN = timedelta(days=31)
+MAX_COUNT = 1_000_000  # hits or values that a rule may ask for: more are not kept of one key
+MAX_GROUP = 32  # fields to group by: each costs something at every hit
 
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _DURATION: Final = re.compile(r"(\d{1,9})([smhdw])", re.ASCII)
 _OPERATORS: Final = frozenset({"lt", "lte", "gt", "gte", "eq", "neq"})
 _KEYS: Final = frozenset({"type", "rules", "group-by", "timespan", "condition", "aliases", "generate"})
 _TEMPORAL: Final = frozenset({CorrelationType.TEMPORAL, CorrelationType.TEMPORAL_ORDERED})
+_COUNTS: Final = frozenset({CorrelationType.EVENT_COUNT, CorrelationType.VALUE_COUNT})
 _CONDITION_EXTRAS: Final = frozenset({"field", "percentile"})
 
 
@@ -41,8 +44,8 @@ def read_correlation(block: Block) -> Correlation:
         type=kind,
         rules=_rules(block),
         timespan=read_duration(block.get("timespan"), block.at("timespan")),
-        group_by=read_texts(block.get("group-by"), block.at("group-by")),
-        conditions=_comparisons(condition, block.at("condition")),
+        group_by=read_group(block.get("group-by"), block.at("group-by")),
+        conditions=_comparisons(condition, kind, block.at("condition")),
         fields=_fields(condition, kind, block.at("condition")),
         percentile=_percentile(condition, kind, block.at("condition")),
         aliases=_aliases(block),
@@ -77,6 +80,14 @@ def read_texts(value: object, line: int) -> tuple[str, ...]:
     return tuple(values)
 
 
+def read_group(value: object, line: int) -> tuple[str, ...]:
+    """Fields to group by."""
+    fields = read_texts(value, line)
+    if len(fields) > MAX_GROUP:
+        raise RuleError(line, f"分组字段不能超过 {MAX_GROUP} 个", f"at most {MAX_GROUP} fields to group by")
+    return fields
+
+
 def _kind(block: Block) -> CorrelationType:
     try:
         return CorrelationType(block.get("type", ""))
@@ -104,7 +115,7 @@ def _condition(block: Block, kind: CorrelationType) -> Block:
     return condition
 
 
-def _comparisons(condition: Block, line: int) -> tuple[tuple[str, float], ...]:
+def _comparisons(condition: Block, kind: CorrelationType, line: int) -> tuple[tuple[str, float], ...]:
     found: list[tuple[str, float]] = []
     for key, value in condition.items():
         if key in _CONDITION_EXTRAS:
@@ -113,6 +124,12 @@ def _comparisons(condition: Block, line: int) -> tuple[tuple[str, float], ...]:
             raise RuleError(condition.at(key), f"未知的条件 {key!r}", f"correlation condition: unknown key {key!r}")
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise RuleError(condition.at(key), f"{key} 应为数字", f"correlation condition: {key} must be a number")
+        if kind in _COUNTS and value > MAX_COUNT:
+            raise RuleError(
+                condition.at(key),
+                f"{key} 不能超过 {MAX_COUNT:,}：每个分组最多记住这么多",
+                f"correlation condition: {key} is at most {MAX_COUNT:,}, of one group no more is remembered",
+            )
         found.append((key, float(value)))
     if condition and not found:
         raise RuleError(line, "关联条件没有比较", "correlation condition: no comparison")
@@ -151,7 +168,7 @@ def _expressed(block: Block, kind: CorrelationType) -> Correlation:
         type=kind,
         rules=rules,
         timespan=read_duration(block.get("timespan"), block.at("timespan")),
-        group_by=read_texts(block.get("group-by"), block.at("group-by")),
+        group_by=read_group(block.get("group-by"), block.at("group-by")),
         aliases=_aliases(block),
         generate=_flag(block, "generate"),
         alternatives=alternatives,

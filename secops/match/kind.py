@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from secops.match.correlations import read_duration, read_texts
+from secops.match.correlations import read_duration, read_group, read_texts
 from secops.match.rule import Watch
 from secops.match.source import Block, RuleError
 
@@ -108,6 +108,11 @@ class Keys:
         if needed and not texts:
             raise self.error(key, "必须填写", "is needed")
         return tuple(dict.fromkeys(texts))
+
+    def group(self, *, needed: bool = False) -> tuple[str, ...]:
+        """The fields to group by."""
+        read_group(self._block.get("group-by"), self.at("group-by"))
+        return self.texts("group-by", needed=needed)
 
     def text(self, key: str) -> str:
         """One text, which must be there."""

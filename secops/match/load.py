@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from uuid import NAMESPACE_URL, uuid5
 
-from secops.match.correlations import read_correlation, read_duration, read_texts
+from secops.match.correlations import read_correlation, read_duration, read_group, read_texts
 from secops.match.filters import Filter, apply_filters, read_filter
 from secops.match.indicators import LIST_SUFFIXES
 from secops.match.kind import Place, read_watch
@@ -249,7 +249,7 @@ def _info(document: Block, file: str) -> RuleInfo:
         owner=_text(document, "owner"),
         runbook=_text(document, "runbook"),
         service=_text(document, "service"),
-        group_by=read_texts(alert.get("group_by"), alert.at("group_by")),
+        group_by=read_group(alert.get("group_by"), alert.at("group_by")),
         alert=raises,
         tenants=_tenants(document),
         source=file,

@@ -151,6 +151,9 @@ class ExistsModifier(Modifier):
         return (Exists(value),)
 
 
+_WIDEST: Final = 1 << 63  # whole numbers that JSON keeps exactly
+
+
 class _Comparison(Modifier):
     def change(self, item: Item, value: object) -> Iterable[object]:
         if isinstance(value, TimePart):
@@ -158,7 +161,7 @@ class _Comparison(Modifier):
         number = number_of(self.literal(item, value))
         if number is None:
             raise self.refuse(item, value)
-        return (Compare(self.name, number),)
+        return (Compare(self.name, number if abs(number) < _WIDEST else float(number)),)
 
 
 class Lt(_Comparison):

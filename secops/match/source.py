@@ -6,6 +6,7 @@ expands aliases without a bound, and lets the second of two equal keys win in si
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 24
 MAX_NODES = 200_000  # in one file, aliases counted as often as they are used
+_MOST_NUMBER = 1 << 63
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _PLAIN_TAGS = frozenset(f"tag:yaml.org,2002:{name}" for name in ("int", "float", "bool", "null"))
@@ -107,9 +109,12 @@ class _Reader:
             return event.value  # dates too stay as they were written
         try:
             node = yaml.ScalarNode(tag, event.value, event.start_mark)
-            return self._loader.construct_object(node)
+            value = self._loader.construct_object(node)
         except (ValueError, OverflowError) as error:
-            raise RuleError(_line(event), f"数值无法读取：{event.value}", f"cannot read value: {error}") from error
+            raise RuleError(
+                _line(event), f"数值无法读取：{event.value[:100]}", f"cannot read value: {error}"
+            ) from error
+        return value if _countable(value) else event.value
 
     def _mapping(self, start: Any, depth: int) -> Block:  # noqa: ANN401 - see _next
         block = Block(_line(start))
@@ -131,6 +136,13 @@ class _Reader:
             items.lines.append(_line(event))
             items.append(self._value(event, depth + 1))
         return items
+
+
+def _countable(value: object) -> bool:
+    """Whether it can be calculated with and kept as JSON; other numbers (infinite, beyond 64 bits) stay texts."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return not isinstance(value, int) or abs(value) < _MOST_NUMBER
 
 
 def _line(event: Any) -> int:  # noqa: ANN401 - the parser's events have no common type

@@ -8,6 +8,7 @@ be read is read from YAML again.
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -72,7 +73,8 @@ def load_stored(
         except (OSError, ValueError, KeyError, TypeError, IndexError):
             pass  # of another version, or spoilt: read anew and stored over
     found = load_rules(paths, placeholders=placeholders, tenants=tenants)
-    write_whole(file, encode(found))
+    with suppress(TypeError):  # of what JSON has no room for; a store that cannot be written is no loss
+        write_whole(file, encode(found))
     return found
 
 

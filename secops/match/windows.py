@@ -17,6 +17,7 @@ from bisect import bisect_left, bisect_right, insort
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple, TypeAlias
 
+from secops.match.correlations import MAX_COUNT
 from secops.match.rule import Correlation, CorrelationType
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class Window:
 
     kinds: ClassVar[tuple[CorrelationType, ...]] = ()
     kept: ClassVar[int] = 1024  # hits kept of a key at least
+    most_kept: ClassVar[int] = MAX_COUNT  # and at most, whatever the rule asks for
     counts: ClassVar[bool] = False  # whether the measure never exceeds the number of hits
 
     __slots__ = ("_entries", "_head", "_rising", "_times", "body", "compare", "dropped", "limit", "span")
@@ -51,7 +53,8 @@ class Window:
     def __init__(self, body: Correlation, entries: Sequence[Entry] = ()) -> None:
         self.body = body
         self.span = int(body.timespan.total_seconds() * MICROSECONDS)
-        self.limit = max(self.kept, 4 * int(max((number for _, number in body.conditions), default=0)))
+        asked = 4 * int(max((number for _, number in body.conditions), default=0))
+        self.limit = min(max(self.kept, asked), self.most_kept)
         self.dropped = 0
         self.compare = comparison(body.conditions)  # whether a measure satisfies every condition of the rule
         self._rising = self.counts and all(name in {"gt", "gte"} for name, _ in body.conditions)
@@ -317,6 +320,7 @@ class Numeric(_Sliding):
         CorrelationType.VALUE_MEDIAN,
     )
     kept = 8192
+    most_kept = 65_536  # each is looked at again at every hit
 
     __slots__ = ("_sorted",)
 

@@ -19,7 +19,9 @@ from secops.match.engine import MAX_SIGNATURES, Engine
 from secops.match.limits import MAX_RULES
 from secops.match.load import load_rules
 from secops.match.scan import Databases
+from secops.match.stored import load_stored
 from secops.match.tenants import Engines
+from secops.records import EVENT_ID, INGESTED, TENANT
 from tests.match.conftest import Documents, rule
 
 CATASTROPHIC = ["(a+)+$", "(a|aa)+$", "(.*a){12}b", r"^(\w+\s?)*$", "(x+x+)+y"]
@@ -274,3 +276,58 @@ def test_json_as_deep_as_the_parser_allows(tmp_path: Path) -> None:
     )
     assert done.exit_code == 0
     assert [orjson.loads(line)["event"] for line in done.stdout.splitlines() if line.startswith("{")] == [3]
+
+
+def event(at: int, value: object) -> dict[str, Any]:
+    now = "2026-11-24T10:00:00.000000Z"
+    return {
+        EVENT_ID: f"0-{at}",
+        TENANT: "city",
+        "@timestamp": now,
+        INGESTED: now,
+        "event.module": "linux",
+        "a": "b",
+        "v": value,
+    }
+
+
+@pytest.mark.parametrize("number", [".inf", ".nan", "-.inf", "9" * 30, "9" * 400, "0x" + "f" * 5000, "1.0e+300"])
+def test_a_number_that_is_none_to_count_with_stops_neither_loading_nor_detection(tmp_path: Path, number: str) -> None:
+    """One rule in the folder must not take the others with it, at the first load, from the store, or at an event."""
+    head = "title: t\nid: x\n"
+    body = f"detection: {{s: {{v: {number}, w|gt: '{number}'}}, condition: s}}\nexamples: {{match: [{{event: {{a: {number}}}}}]}}\n"
+    bodies = [
+        f"logsource: {{product: linux}}\n{body}",
+        *(
+            f"correlation: {{type: {kind}, rules: [fair], timespan: 1m, condition: {{gte: {number}{field}}}}}\n"
+            for kind, field in (("event_count", ""), ("value_sum", ", field: v"), ("value_count", ", field: v"))
+        ),
+    ]
+    folder = tmp_path / "rules"
+    folder.mkdir()
+    (folder / "fair.yml").write_text(
+        "title: f\nid: fair\nlogsource: {product: linux}\ndetection: {s: {a: b}, condition: s}\n", encoding="utf-8"
+    )
+    for text in bodies:
+        (folder / "x.yml").write_text(head + text, encoding="utf-8")
+        first = load_stored([folder], tmp_path / "store")
+        assert load_stored([folder], tmp_path / "store") == first
+        hits = Detector(first).run([event(at, v) for at, v in enumerate((1, "1", float("inf"), "9" * 30, 10**30))])
+        assert {hit.rule_id for hit in hits} <= {"fair"}
+        assert "fair" in first.infos()
+
+
+def test_a_rule_cannot_group_by_thousands_of_fields(tmp_path: Path) -> None:
+    names = ", ".join(f"f{at}" for at in range(1000))
+    source = "title: t\nid: t{}\nlogsource: {{product: linux}}\n"
+    detection = "detection: {{s: {{a: b}}, condition: s}}\n"
+    texts = (
+        source + detection + "alert: {{group_by: [{}]}}\n",
+        "title: t\nid: t{}\ncorrelation: {{type: event_count, rules: [t0], timespan: 1m, condition: {{gte: 1}}, group-by: [{}]}}\n",
+        source + "watch: {{type: threshold, field: v, timespan: 1m, condition: {{gt: 1}}, group-by: [{}]}}\n",
+    )
+    for at, text in enumerate(texts):
+        (tmp_path / f"{at}.yml").write_text(text.format(at, names), encoding="utf-8")
+    found = load_rules([tmp_path])
+    assert found.rules == ()
+    assert all("at most 32 fields" in one.en for one in found.refused), found.refused

@@ -60,7 +60,7 @@ class Settings:
 def read(keys: Keys, place: Place) -> Settings:
     """The settings of a rule."""
     settings = Settings(
-        group_by=keys.texts("group-by", needed=True),
+        group_by=keys.group(needed=True),
         silence=keys.duration("for", MAX_SILENCE),
         expect=keys.texts("expect"),
         forget=keys.duration("forget", MAX_FORGET, 60 * DAY),

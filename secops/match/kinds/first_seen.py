@@ -46,7 +46,7 @@ def read(keys: Keys, _: Place) -> Settings:
     """The settings of a rule."""
     settings = Settings(
         fields=keys.texts("fields", needed=True),
-        group_by=keys.texts("group-by"),
+        group_by=keys.group(),
         learn=keys.duration("learn", MAX_MEMORY),
         memory=keys.duration("memory", MAX_MEMORY),
     )

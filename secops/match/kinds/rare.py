@@ -44,7 +44,7 @@ def read(keys: Keys, _: Place) -> Settings:
     """The settings of a rule."""
     settings = Settings(
         fields=keys.texts("fields", needed=True),
-        group_by=keys.texts("group-by"),
+        group_by=keys.group(),
         days=keys.whole("days", 1, MAX_DAYS),
         share=keys.number("share", 0.000_001, 0.5),
         least=keys.whole("least", 2, 1_000_000_000),

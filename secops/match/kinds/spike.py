@@ -56,7 +56,7 @@ class Settings:
 def read(keys: Keys, _: Place) -> Settings:
     """The settings of a rule."""
     settings = Settings(
-        group_by=keys.texts("group-by"),
+        group_by=keys.group(),
         bucket=keys.duration("bucket", timedelta(days=1), DAY // 24),
         days=keys.whole("days", 1, MAX_DAYS, 14),
         history=keys.whole("history", 1, MAX_DAYS, 3),

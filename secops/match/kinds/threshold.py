@@ -81,7 +81,7 @@ def read(keys: Keys, _: Place) -> Settings:
         )
     return Settings(
         field=keys.text("field"),
-        group_by=keys.texts("group-by"),
+        group_by=keys.group(),
         aggregate=aggregate,
         percentile=keys.number("percentile", 0, 100, 50),
         window=keys.duration("window", MAX_WINDOW, 0),
