@@ -83,6 +83,17 @@ class FieldIndex:
             present.update(rule for position in hard for rule in self._of_regex[position])
         self._present = tuple(sorted(present))
 
+    @property
+    def plain(self) -> bool:
+        """Whether it looks for literals only, so that several values may be looked through as one text."""
+        others = (self._exact, self._tails, self._present, self._tests, self._regexes)
+        return self._literals is not None and not any(others)
+
+    def within(self, text: str) -> list[int]:
+        """Rules that literals in the text may satisfy; nothing is remembered."""
+        assert self._literals is not None
+        return [rule for position in self._literals.scan(fold(text)) for rule in self._of_literal[position]]
+
     def lookup(self, text: str) -> tuple[int, ...]:
         """Rules that a value of this text may satisfy; remembers the answer."""
         rules = self._search(text)

@@ -82,6 +82,7 @@ class Plan:
         ]
         keywords = self._indexes.get(None)
         self._keywords = (keywords[1].cache, keywords[1].lookup) if keywords is not None else None
+        self._within = keywords[1].within if keywords is not None and keywords[1].plain else None
 
     def match(self, view: Mapping[str, Any], costs: Costs | None = None) -> list[Rule]:
         """Rules that hold for the event, in the order of the rule set; ``costs`` measures each that is looked at."""
@@ -119,13 +120,27 @@ class Plan:
             if rules:
                 found += rules
         if self._keywords is not None:
-            cache, lookup = self._keywords
-            for value in view.values():
-                if type(value) is not str:
-                    found += _many(value, cache, lookup)
-                    continue
-                rules = cache.get(value)
-                found += lookup(value) if rules is None else rules
+            found += self._worded(view, *self._keywords)
+        return found
+
+    def _worded(
+        self, view: Mapping[str, Any], cache: Mapping[str, tuple[int, ...]], lookup: Callable[[str], tuple[int, ...]]
+    ) -> list[int]:
+        """Numbers of the candidates that keywords bring up: one scan of all texts together, where that will do.
+
+        A literal found across two of the texts brings up a candidate in vain.
+        """
+        found: list[int] = []
+        values: Iterable[object] = view.values()
+        if self._within is not None:
+            found += self._within("\n".join([value for value in values if type(value) is str]))
+            values = [value for value in values if type(value) is not str and value is not None]
+        for value in values:
+            if type(value) is not str:
+                found += _many(value, cache, lookup)
+                continue
+            rules = cache.get(value)
+            found += lookup(value) if rules is None else rules
         return found
 
     def _take(self, sample: list[Mapping[str, Any]], view: Mapping[str, Any]) -> None:
