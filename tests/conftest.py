@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from elastic_server import ElasticServer, open_server
 
 from secops.db import Database, create_all
 
@@ -99,3 +100,11 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+@pytest.fixture(scope="session")
+def elastic_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ElasticServer]:
+    """A running Elasticsearch; ask for it with the mark ``xdist_group("elasticsearch")``, so that one process has it."""
+    server = open_server(tmp_path_factory.mktemp("elasticsearch"))
+    yield server
+    server.stop()

@@ -1,6 +1,6 @@
 """The search index over the event log: a consumer of the log that can always be rebuilt from it.
 
-Kept apart from its engines (``sqlite`` embedded, Elasticsearch later), so that console and API know only this shape.
+Kept apart from its engines (``sqlite`` embedded, ``elasticsearch`` for more machines), so that console and API know only this shape.
 """
 
 from __future__ import annotations
@@ -25,6 +25,17 @@ class QuerySyntaxError(UserError):
         where_en = "" if position is None else f" (at character {position + 1})"
         super().__init__("search.syntax", f"{zh}{where_zh}", f"{en}{where_en}")
         self.position = position
+
+
+class IndexUnavailable(UserError):  # noqa: N818 - a state of the server, named as the callers say it
+    """The index's server does not answer or takes no more for now: nothing is lost, the same call may be made later."""
+
+    def __init__(self, zh: str, en: str) -> None:
+        super().__init__(
+            "index.busy",
+            f"搜索引擎暂不可用：{zh}。日志仍在接收，恢复后自动补齐索引",
+            f"the search engine is not available: {en}. Gathering goes on; the index catches up by itself",
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +77,7 @@ class Index(Protocol):
 
         Raises:
             QuerySyntaxError: the text or the cursor cannot be understood, or the query is too large.
+            IndexUnavailable: a server does not answer.
         """
         ...
 
@@ -78,9 +90,17 @@ class Index(Protocol):
         ...
 
     def add(self, partition: int, events: Sequence[Event]) -> None:
-        """Index ``events`` read from the log (``event.id`` set, in order); what is already indexed is skipped."""
+        """Index ``events`` read from the log (``event.id`` set, in order); what is already indexed is skipped.
+
+        Raises:
+            IndexUnavailable: a server is down or overloaded; the same call may be made later.
+        """
         ...
 
     def position(self, partition: int) -> int:
         """The offset of ``partition`` from which ``add`` expects to go on."""
+        ...
+
+    def close(self) -> None:
+        """Release files and connections."""
         ...

@@ -14,8 +14,7 @@ from secops.records import EventId
 from secops.store import evaluate, fields, query
 from secops.store.columns import microseconds
 from secops.store.files import FileLog
-from secops.store.index import Query
-from secops.store.sqlite import SqliteIndex
+from secops.store.index import Index, Query
 
 START = datetime(2026, 11, 24, tzinfo=UTC)
 WORDS = ["failed", "Root", "x", "登录", "失败", "登", "ＦＡＩＬＥＤ", "10.0.0.5", "a_b", "Straße", "e\u0301", "é", "42"]
@@ -130,7 +129,7 @@ def naive(stored: list[dict[str, Any]], wanted: Query) -> list[str]:
     return [event["event.id"] for event in hits]
 
 
-def pages(index: SqliteIndex, wanted: Query) -> list[str]:
+def pages(index: Index, wanted: Query) -> list[str]:
     found, before = [], None
     while True:
         page = index.search(Query(**{**as_dict(wanted), "before": before}))
@@ -144,49 +143,58 @@ def as_dict(wanted: Query) -> dict[str, Any]:
     return {name: getattr(wanted, name) for name in Query.__dataclass_fields__}
 
 
-# A world drawn from a seed does not get smaller by shrinking.
-@settings(
-    max_examples=25,
-    phases=[Phase.explicit, Phase.reuse, Phase.generate],
-    suppress_health_check=[HealthCheck.too_slow],
-    deadline=None,
-)
-@given(
-    draw=st.randoms(use_true_random=False),
-    odd=st.lists(st.text(max_size=6), min_size=1, max_size=4),
-    tenants=st.one_of(st.none(), st.frozensets(st.sampled_from(TENANTS))),
-    bounds=st.tuples(st.none() | st.integers(0, 30), st.none() | st.integers(0, 30)),
-    limit=st.integers(1, 20),
-    shard_events=st.sampled_from([9, 1000]),
-)
-def test_index_and_scan_agree(
-    tmp_path_factory: pytest.TempPathFactory,
-    draw: random.Random,
-    odd: list[str],
-    tenants: frozenset[str] | None,
-    bounds: tuple[int | None, int | None],
-    limit: int,
-    shard_events: int,
-) -> None:
-    directory, world = tmp_path_factory.mktemp("oracle"), World(random.Random(draw.getrandbits(64)), odd)
-    log = FileLog(directory / "log", partitions=2, writable=True, reserve_bytes=0)
-    index = SqliteIndex(directory / "index", log, writable=True, shard_events=shard_events)
-    try:
-        for _ in range(3):
-            log.append({0: [world.event() for _ in range(12)], 1: [world.event() for _ in range(5)]})
-            for partition in (0, 1):
-                index.add(partition, log.read(partition, index.position(partition), 100))
-        everything = [event for partition in (0, 1) for event in log.read(partition, 0, 1000)]
-        start, end = (None if second is None else START + timedelta(seconds=second) for second in bounds)
-        for number in range(40):
-            wanted = Query(text=world.query(), tenants=tenants, start=start, end=end, limit=limit)
-            agree(index, everything, wanted, closely=number % 8 == 0)
-    finally:
-        index.close()
-        log.close()
+DRAWN: dict[str, Any] = {
+    "draw": st.randoms(use_true_random=False),
+    "odd": st.lists(st.text(max_size=6), min_size=1, max_size=4),
+    "tenants": st.one_of(st.none(), st.frozensets(st.sampled_from(TENANTS))),
+    "bounds": st.tuples(st.none() | st.integers(0, 30), st.none() | st.integers(0, 30)),
+    "limit": st.integers(1, 20),
+    "shard_events": st.sampled_from([9, 1000]),
+}
 
 
-def agree(index: SqliteIndex, everything: list[dict[str, Any]], wanted: Query, *, closely: bool) -> None:
+@pytest.mark.timeout(600)
+def test_index_and_scan_agree(tmp_path_factory: pytest.TempPathFactory, engine: Any) -> None:
+    # A world drawn from a seed does not get smaller by shrinking.
+    @settings(
+        max_examples=25 if engine.name == "sqlite" else 8,
+        phases=[Phase.explicit, Phase.reuse, Phase.generate],
+        suppress_health_check=[HealthCheck.too_slow],
+        deadline=None,
+    )
+    @given(**DRAWN)
+    def check(
+        draw: random.Random,
+        odd: list[str],
+        tenants: frozenset[str] | None,
+        bounds: tuple[int | None, int | None],
+        limit: int,
+        shard_events: int,
+    ) -> None:
+        directory, world = tmp_path_factory.mktemp("oracle"), World(random.Random(draw.getrandbits(64)), odd)
+        log = FileLog(directory / "log", partitions=2, writable=True, reserve_bytes=0)
+        try:
+            with engine.opened(directory, log, shard_events=shard_events) as index:
+                fill(world, log, index)
+                everything = [event for partition in (0, 1) for event in log.read(partition, 0, 1000)]
+                start, end = (None if second is None else START + timedelta(seconds=second) for second in bounds)
+                for number in range(40):
+                    wanted = Query(text=world.query(), tenants=tenants, start=start, end=end, limit=limit)
+                    agree(index, everything, wanted, closely=number % 8 == 0)
+        finally:
+            log.close()
+
+    check()
+
+
+def fill(world: World, log: FileLog, index: Index) -> None:
+    for _ in range(3):
+        log.append({0: [world.event() for _ in range(12)], 1: [world.event() for _ in range(5)]})
+        for partition in (0, 1):
+            index.add(partition, log.read(partition, index.position(partition), 100))
+
+
+def agree(index: Index, everything: list[dict[str, Any]], wanted: Query, *, closely: bool) -> None:
     expected = naive(everything, wanted)
     page = index.search(wanted)
     assert [event["event.id"] for event in page.hits] == expected[: wanted.limit], wanted.text
