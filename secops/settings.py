@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from secops.errors import UserError
@@ -54,6 +54,33 @@ class Log(Section):
     partitions: int = Field(4, ge=1, le=256, description="partitions; fixed once events are stored")
     segment_bytes: int = Field(64 * 2**20, ge=2**16, description="a segment is sealed at this size")
     reserve_bytes: int = Field(256 * 2**20, ge=0, description="below this much free disk nothing is acknowledged")
+
+
+class Index(Section):
+    """The search index."""
+
+    engine: Literal["sqlite", "elasticsearch"] = Field(
+        "sqlite", description="sqlite: files in the state folder; elasticsearch: a cluster, for more machines"
+    )
+    url: str = Field("", description="the cluster's nodes, separated by commas, e.g. https://es1.example:9200")
+    ca_file: Path | None = Field(None, description="CA of the nodes' certificates (PEM); else the system's")
+    credentials_file: Path | None = Field(
+        None, description="file with one line, `user:password` or `ApiKey <base64>`, readable by the service alone"
+    )
+    credentials: SecretStr = Field(
+        SecretStr(""), description="the same line itself; meant for SECOPS_INDEX__CREDENTIALS in the environment"
+    )
+    name: str = Field(
+        "secops-events",
+        pattern=r"^[a-z0-9][a-z0-9-]{0,79}$",
+        description="beginning of the data stream's name; several installations may share a cluster",
+    )
+    shards: int = Field(1, ge=1, le=64, description="shards of each index of the data stream")
+    replicas: int = Field(1, ge=0, le=8, description="copies of each shard; 0 on a single node")
+    rollover_size: str = Field(
+        "30gb", pattern=r"^[1-9]\d{0,8}(mb|gb)$", description="a new index is begun when a shard is this large"
+    )
+    rollover_age: str = Field("30d", pattern=r"^[1-9]\d{0,4}[hd]$", description="or when the index is this old")
 
 
 class Ingest(Section):
@@ -157,6 +184,7 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="of the processes' own logs")
     web: Web = Web()
     log: Log = Log()
+    index: Index = Index()
     ingest: Ingest = Ingest()
     detect: Detect = Detect()
     alerts: Alerts = Alerts()

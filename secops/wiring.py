@@ -109,11 +109,11 @@ class Service:
     @cached_property
     def index(self) -> Index:
         """The search index, for reading."""
-        return SqliteIndex(self.index_dir, self.log)
+        return open_index(self.settings, self.index_dir, self.log, writable=False)
 
-    def writable_index(self) -> SqliteIndex:
+    def writable_index(self) -> Index:
         """Open the search index for writing: the index role alone."""
-        return SqliteIndex(self.index_dir, self.log, writable=True)
+        return open_index(self.settings, self.index_dir, self.log, writable=True)
 
     @cached_property
     def _shelf(self) -> Shelf:
@@ -269,6 +269,27 @@ class Service:
             if part in self.__dict__:
                 self.__dict__[part].close()
         self.database.close()
+
+
+def open_index(settings: Settings, folder: Path, log: Log, *, writable: bool) -> Index:
+    """The search index of the engine in the settings.
+
+    Raises:
+        UserError: the settings of the engine are wrong, or its client is not installed.
+    """
+    match settings.index.engine:
+        case "sqlite":
+            return SqliteIndex(folder, log, writable=writable)
+        case "elasticsearch":
+            try:
+                from secops.store.elasticsearch_open import open_elastic  # noqa: PLC0415 - its client is an extra
+            except ModuleNotFoundError as error:
+                raise UserError(
+                    "index.client",
+                    f"未安装 Elasticsearch 客户端（{error.name}）；请运行 pip install 'secops[elasticsearch]'",
+                    f"the Elasticsearch client is not installed ({error.name}); run pip install 'secops[elasticsearch]'",
+                ) from None
+            return open_elastic(settings.index, writable=writable)
 
 
 def rule_folders(settings: Settings) -> tuple[Path, ...]:

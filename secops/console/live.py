@@ -22,6 +22,7 @@ from secops.api.problems import Forbidden, Refusal
 from secops.api.session import need_session
 from secops.audit import AuditRow
 from secops.console import previews
+from secops.store.index import IndexUnavailable
 from secops.ticket.tables import TicketEventRow
 
 if TYPE_CHECKING:
@@ -148,7 +149,10 @@ def counters(service: Service) -> dict[str, int]:
     """A number for each topic that grows when something there changed."""
     with service.database.read() as tx:
         last = [tx.scalar(sa.select(sa.func.max(row.id))) or 0 for row in (AlertEventRow, TicketEventRow, AuditRow)]
-    events = sum(service.index.position(partition) for partition in range(service.log.partitions))
+    try:
+        events = sum(service.index.position(partition) for partition in range(service.log.partitions))
+    except IndexUnavailable:
+        events = 0  # another number than before and after: pages look when it is gone and when it is back
     return {"alerts": last[0], "tickets": last[1], "audit": last[2], "events": events, "trials": previews.mark(service)}
 
 

@@ -12,7 +12,7 @@ from secops.alert import queries as alerts
 from secops.console.ticket_list import visible_tickets
 from secops.console.visit import Page, Routes
 from secops.records import AlertStatus, Level, TicketState
-from secops.store.index import Query
+from secops.store.index import IndexUnavailable, Query
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -51,7 +51,15 @@ def _operates(visit: Visit) -> bool:
     return any(visit.can(one) for one in (Permission.SOURCES_READ, Permission.EVENTS_READ, Permission.AUDIT_READ))
 
 
-def _traffic(visit: Visit) -> Traffic:
+def _traffic(visit: Visit) -> Traffic | None:
+    """What came in; None while the search engine does not answer: the rest of the page is needed then most of all."""
+    try:
+        return _counted(visit)
+    except IndexUnavailable:
+        return None
+
+
+def _counted(visit: Visit) -> Traffic:
     index, tenants, now = visit.service.index, visit.visible_tenants(), visit.now
     hour = Query(tenants=tenants, start=now - timedelta(hours=1), end=now)
     day = Query(tenants=tenants, start=now - timedelta(days=1), end=now, limit=1)

@@ -15,7 +15,8 @@ from secops.store.files import FileLog
 from secops.store.log import Log
 from secops.store.sqlite import SqliteIndex
 
-ENGINES = ["sqlite", pytest.param("elasticsearch", marks=[pytest.mark.live, pytest.mark.xdist_group("elasticsearch")])]
+LIVE = [pytest.mark.live, pytest.mark.xdist_group("elasticsearch"), pytest.mark.timeout(600)]
+ENGINES = ["sqlite", pytest.param("elasticsearch", marks=LIVE)]
 
 
 @pytest.fixture
