@@ -113,7 +113,7 @@ def _lines(body: bytes, most: int) -> list[bytes]:
 
 
 def _array(body: bytes, most: int) -> list[bytes]:
-    _bear(body)
+    bear(body)
     try:
         items = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -123,7 +123,7 @@ def _array(body: bytes, most: int) -> list[bytes]:
     return [orjson.dumps(item) for item in items]
 
 
-def _bear(body: bytes) -> None:
+def bear(body: bytes) -> None:
     """Refuse a document of so many parts that parsing it whole would take the machine's memory."""
     if sum(body.count(mark) for mark in (b"{", b"[", b",")) > _PARTS:
         raise BodyError(
@@ -143,7 +143,7 @@ def _is_one(body: bytes) -> bool:
         return True
     if body.lstrip()[:1] != b"{":
         return False
-    _bear(body)
+    bear(body)
     try:
         orjson.loads(body)
     except orjson.JSONDecodeError:

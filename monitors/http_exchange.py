@@ -150,13 +150,12 @@ class Intake:
         if wait > 0:
             raise Refusal(TOO_MANY, "发送过快", "too fast", retry_after=max(1, round(wait)))
 
-    async def store(self, messages: Sequence[bytes], form: str, tenant: str, peer: str) -> None:
-        """Make records of ``messages``; returns when they are durable.
+    async def store(self, records: Sequence[Record]) -> None:
+        """Return when ``records`` are durable.
 
         Raises:
             Refusal: 503, the disk is full and nothing was taken.
         """
-        records = self._records(messages, form, tenant, peer)
         try:
             if records:
                 await self._sink.submit(records)
@@ -168,7 +167,8 @@ class Intake:
         self._collector.counters.received[kind] += len(records)
         self._collector.counters.rejected[kind] += sum(1 for record in records if record.error)
 
-    def _records(self, messages: Iterable[bytes], form: str, tenant: str, peer: str) -> list[Record]:
+    def records(self, messages: Iterable[bytes], form: str, tenant: str, peer: str) -> list[Record]:
+        """Make records of messages that came now."""
         received, kind, longest = self._now(), self._collector.kind, self._settings.max_message
         return [
             Record(raw[:longest], received, kind, peer, tenant, form, None, "oversized" if len(raw) > longest else "")

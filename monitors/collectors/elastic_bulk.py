@@ -95,7 +95,7 @@ class _Receiver:
     async def _store(self, operations: Sequence[Operation], tenant: str, peer: str) -> None:
         documents = [operation.source for operation in operations if operation.adds]
         self._intake.pace(tenant, len(documents))
-        await self._intake.store(documents, "json", tenant, peer)
+        await self._intake.store(self._intake.records(documents, "json", tenant, peer))
         self._collector.counters.rejected[self._collector.kind] += len(operations) - len(documents)
 
 

@@ -63,7 +63,7 @@ async def _answer(intake: Intake, settings: HttpPushSettings, request: Request) 
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     messages, form = await intake.read(request, lambda body: _messages(body, content_type, settings.max_messages))
     intake.pace(tenant, len(messages))
-    await intake.store(messages, form, tenant, request.peer)
+    await intake.store(intake.records(messages, form, tenant, request.peer))
     return json_answer({"accepted": len(messages)})
 
 

@@ -13,11 +13,11 @@ class UndecodableError(ValueError):
     """The bytes are not text in any charset that we read."""
 
 
-def decode(raw: bytes) -> tuple[str, str]:
+def decode(raw: bytes, shown: str = "\\x{:02x}") -> tuple[str, str]:
     """Give the text of ``raw`` and its charset ("" for UTF-8): UTF-8 first, then GB18030, common in China.
 
     A byte order mark and trailing NULs and line ends go; other control characters become visible escapes, so that a
-    log line cannot drive a terminal or hide its tail.
+    log line cannot drive a terminal or hide its tail; ``shown`` is the form of the escapes.
 
     Raises:
         UndecodableError: it is binary.
@@ -26,7 +26,7 @@ def decode(raw: bytes) -> tuple[str, str]:
         text, charset = raw.decode(), ""
     except UnicodeDecodeError:
         text, charset = _gb18030(raw), GB18030
-    return (text if text.isprintable() and text[:1] != _BOM else clean(text)), charset
+    return (text if text.isprintable() and text[:1] != _BOM else clean(text, shown)), charset
 
 
 def decode_json(raw: bytes) -> tuple[str, str]:
@@ -37,7 +37,7 @@ def decode_json(raw: bytes) -> tuple[str, str]:
     """
     if raw.isascii() and raw[-1:] in {b"}", b"]"} and b"\x7f" not in raw:
         return raw.decode("ascii"), ""
-    return decode(raw)
+    return decode(raw, "\\u{:04x}")  # DEL and what follows it may stand in JSON as it is, and must still be JSON then
 
 
 def _gb18030(raw: bytes) -> str:
@@ -47,21 +47,17 @@ def _gb18030(raw: bytes) -> str:
         raise UndecodableError(f"neither UTF-8 nor GB18030: byte {error.start} does not fit") from error
 
 
-def clean(text: str) -> str:
+def clean(text: str, shown: str = "\\x{:02x}") -> str:
     """Escape control characters other than tab and line ends, and strip a byte order mark and what trails.
 
     Raises:
         UndecodableError: more than a tenth of it is control characters.
     """
     text = text.removeprefix(_BOM).rstrip("\x00\r\n")
-    escaped, count = _CONTROLS.subn(_visible, text)
+    escaped, count = _CONTROLS.subn(lambda found: shown.format(ord(found[0])), text)
     if count * _BINARY_SHARE > len(text):
         raise UndecodableError(f"binary: {count} of {len(text)} characters are control characters")
     return escaped
-
-
-def _visible(match: re.Match[str]) -> str:
-    return f"\\x{ord(match[0]):02x}"
 
 
 def escape(raw: bytes, limit: int) -> str:
