@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from secops.records import MESSAGE, TIMESTAMP
-from secops.store import query, text
+from secops.store import plan, query, text
 from secops.store.elasticsearch_document import (
     ADDRESSES,
     LONG,
@@ -25,7 +25,7 @@ from secops.store.elasticsearch_document import (
     to_micros,
 )
 from secops.store.evaluate import moment, number
-from secops.store.fields import HIDDEN, KEYWORD_SET
+from secops.store.fields import KEYWORD_SET
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -98,9 +98,9 @@ def either(dsl: Dsl | None, mark: Iterable[str]) -> Dsl | None:
 
 
 def _joined(plans: list[Plan], *, every: bool) -> Plan:
-    found = [plan.dsl for plan in plans if plan.dsl is not None]
-    provisos = frozenset[str]().union(*(plan.provisos for plan in plans))
-    exact = all(plan.exact for plan in plans)
+    found = [each.dsl for each in plans if each.dsl is not None]
+    provisos = frozenset[str]().union(*(each.provisos for each in plans))
+    exact = all(each.exact for each in plans)
     if every:
         return Plan(_all(found) if found else None, exact, provisos)
     return Plan(_any(found) if len(found) == len(plans) else None, exact, provisos)
@@ -124,15 +124,10 @@ def _term(field: str | None, value: str) -> Plan:
     if field in KEYWORD_SET:
         return Plan({"term": {f"folded.{field}": folded[:MAX_VALUE]}}, exact=len(folded) < MAX_VALUE)
     words = text.words(folded)
-    if not words or _unseen(field):
+    if not words or plan.unseen(field):
         return _ALL
     phrase = _phrase(_column(field), words[:MAX_PHRASE])
     return Plan(phrase, exact=field in {None, MESSAGE} and len(words) <= MAX_PHRASE)
-
-
-def _unseen(field: str | None) -> bool:
-    """Whether the texts of a field may be missing from ``text.all``."""
-    return field is not None and (field in HIDDEN or any(field.endswith(f".{each}") for each in HIDDEN))
 
 
 def _column(field: str | None) -> str:
@@ -153,7 +148,7 @@ def _wild(node: query.Wild, odd: frozenset[str]) -> Plan:
         for gap, literal in zip(node.gaps, literals[1:], strict=True):
             pattern += gap + _escape(literal)
         return _decided(_like(f"folded.{node.field}", pattern), odd, long(node.field or ""))
-    if _unseen(node.field):
+    if plan.unseen(node.field):
         return _ALL
     column = _column(node.field)
     if node.gaps == (query.ANY, query.ANY) and literals[0] == literals[2] == "" and _one_word(literals[1]):

@@ -110,9 +110,14 @@ def _term(field: str | None, value: str) -> Plan:
         token = keyword_token(field, value)
         return Plan(quote(token), exact=token.startswith(ASCII_VALUE))
     pieces = [_piece(word) for word in _pairs(text.fold(value))]
-    if field in HIDDEN or not pieces:
+    if unseen(field) or not pieces:
         return _ALL
     return Plan(_all(pieces), exact=field is None and len(pieces) == 1)
+
+
+def unseen(field: str | None) -> bool:
+    """Whether a field's texts may be missing from the text of all fields."""
+    return field is not None and (field in HIDDEN or any(field.endswith(f".{each}") for each in HIDDEN))
 
 
 def _pairs(folded: str) -> list[str]:
@@ -137,13 +142,16 @@ def _wild(node: query.Wild) -> Plan:
     literals = [text.fold(literal) for literal in node.literals]
     if node.field in KEYWORD_SET and node.gaps == (query.ANY,) and literals[0] and not literals[1]:
         return _keyword_prefix(node.field, literals[0])
-    if node.field in HIDDEN or (node.field in KEYWORD_SET and node.field in HIDDEN):
+    if unseen(node.field):
         return _ALL
     last = len(literals) - 1
+    anywhere = node.field not in KEYWORD_SET and text.IS_CJK.search("".join(literals)) is not None  # within words, too
     pieces = [
         piece
         for number, literal in enumerate(literals)
-        for piece in _literal_pieces(literal, at_start=number == 0, at_end=number == last)
+        for piece in _literal_pieces(
+            literal, at_start=number == 0 and not anywhere, at_end=number == last and not anywhere
+        )
     ]
     return Plan(_all(pieces), exact=False) if pieces else _ALL
 
@@ -177,7 +185,7 @@ def _network(field: str, network: ipaddress.IPv4Network) -> Plan:
         return _ALL
     known = ".".join(str(network.network_address).split(".")[:octets])
     if octets == 4:  # noqa: PLR2004 - an address has four octets
-        return Plan(quote(keyword_token(field, known)), exact=True)
+        return Plan(quote(keyword_token(field, known)), exact=False)  # full-width digits are no address
     return Plan(quote(ASCII_VALUE + _PREFIXES[field] + _shift(f"{known}.")) + " *", exact=False)
 
 
