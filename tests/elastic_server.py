@@ -50,6 +50,10 @@ class ElasticServer:
     def stop(self) -> None:
         self._end(lambda process: process.terminate())
 
+    def roll_over(self, stream: str) -> None:
+        """Begin a new backing index, as a life-cycle policy or an administrator would."""
+        httpx.post(f"{self.url}/{stream}/_rollover", timeout=60, trust_env=False).raise_for_status()
+
     def _end(self, how: object) -> None:
         if self._process is not None:
             how(self._process)  # type: ignore[operator]
