@@ -159,6 +159,22 @@ def test_writer_killed_again_and_again_doubles_nothing(
         index.rebuild()
 
 
+def test_write_broken_off_before_a_roll_over_is_not_repeated(
+    elastic_server: ElasticServer, name: str, log: FileLog
+) -> None:
+    log.append({0: [event(number) for number in range(1000)]})
+    events = log.read(0, 0, 1000)
+    with opened(elastic_server, name) as index:
+        index.add(0, events[:300])
+        index._write(events[300:1000:3])  # durable, but the place was not moved: the process ended here
+        elastic_server.roll_over(index._stream)
+    with opened(elastic_server, name) as index:
+        assert index.position(0) == 300
+        index.add(0, events[300:])
+        assert ids(index) == Counter(f"0-{n}" for n in range(1000))
+        index.rebuild()
+
+
 def test_role_waits_for_the_server_says_how_far_behind_it_is_and_goes_on(
     elastic_server: ElasticServer, name: str, log: FileLog
 ) -> None:
