@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from pydantic import Field
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from monitors.stream import Connection
 
 AHEAD: Final = 4  # batches of one connection that may wait for the disk while more is read
+ANSWER_SECONDS: Final = 10.0  # how long a peer may leave answers unread
 
 
 class RelpSettings(StreamSettings):
@@ -158,10 +158,14 @@ class _Session:
 
     async def _say(self, text: bytes) -> None:
         writer = self._connection.writer
-        if text and not writer.is_closing():
-            writer.write(text)
-            with suppress(OSError):
+        if not text or writer.is_closing():
+            return
+        writer.write(text)
+        try:
+            async with asyncio.timeout(min(ANSWER_SECONDS, self._collector.settings.idle_seconds)):
                 await writer.drain()
+        except OSError:  # also when time is up
+            writer.transport.abort()
 
 
 def _reply(frame: relp.Frame) -> bytes:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -156,5 +157,26 @@ def test_at_the_end_what_was_sent_is_stored_and_answered(new_sink: Any, running:
         assert sink.raws == [GOOD] * 1000
         assert [int(one.number) for one in answers] == [*range(2, 1002), 0]
         writer.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_peer_that_reads_no_answer_keeps_neither_its_place_nor_the_service_from_ending(
+    new_sink: Any, running: Any
+) -> None:
+    async def flood(writer: asyncio.StreamWriter) -> None:
+        while True:
+            writer.write(frame(1, b"what") * 1000)
+            await writer.drain()
+
+    async def scenario() -> None:
+        sink, collector = new_sink(), listener(idle_seconds=0.5)
+        async with running(collector, sink):
+            _reader, writer = await asyncio.open_connection(*collector.address, limit=1)
+            async with asyncio.timeout(30):
+                with suppress(OSError):
+                    await flood(writer)
+            writer.transport.abort()
+        assert collector.counters.connections["relp"] == 0
 
     asyncio.run(scenario())
