@@ -7,9 +7,10 @@ import pytest
 from fastapi.routing import APIRoute
 from starlette.routing import Route
 
-from identity.principal import GRANTS, Permission, Role
+from identity.principal import EVERYBODY, GRANTS, Permission, Role
 from secops.app import create_app, create_certificate_app, create_pki_app
 from secops.console import PAGES
+from secops.console.live import TOPICS
 from secops.console.visit import Access
 from tests.console.world import World, form_token
 
@@ -102,23 +103,58 @@ def test_a_role_gets_no_further_than_its_permissions(world: World, role: Role) -
             assert answer.status_code == 403, f"{role}: {page.method} {page.path} -> {answer.status_code}"
 
 
-@pytest.mark.parametrize(
-    ("path", "permission"),
-    [
-        ("/api/v1/events", Permission.EVENTS_READ),
-        ("/api/v1/events/0-0", Permission.EVENTS_READ),
-        ("/api/v1/alerts", Permission.ALERTS_READ),
-        ("/api/v1/alerts/1", Permission.ALERTS_READ),
-        ("/api/v1/tickets", Permission.TICKETS_READ),
-        ("/api/v1/tickets/1", Permission.TICKETS_READ),
-        ("/live?topic=audit", Permission.AUDIT_READ),
-        ("/live?topic=events", Permission.EVENTS_READ),
-    ],
-)
+API = {
+    "/live?topic=events": Permission.EVENTS_READ,
+    "/live?topic=trials": Permission.EVENTS_READ,
+    "/live?topic=alerts": Permission.ALERTS_READ,
+    "/live?topic=tickets": Permission.TICKETS_READ,
+    "/live?topic=audit": Permission.AUDIT_READ,
+    "/api/v1/events": Permission.EVENTS_READ,
+    "/api/v1/events/{event_id}": Permission.EVENTS_READ,
+    "/api/v1/alerts": Permission.ALERTS_READ,
+    "/api/v1/alerts/{alert_id}": Permission.ALERTS_READ,
+    "/api/v1/silences": Permission.ALERTS_READ,
+    "/api/v1/maintenance-windows": Permission.ALERTS_READ,
+    "/api/v1/noise": Permission.ALERTS_READ,
+    "/api/v1/tickets": Permission.TICKETS_READ,
+    "/api/v1/tickets/{ticket_id}": Permission.TICKETS_READ,
+    "/api/v1/rules": Permission.RULES_READ,
+    "/api/v1/rules/{rule_id}": Permission.RULES_READ,
+    "/api/v1/rule-exceptions": Permission.RULES_READ,
+    "/api/v1/rule-imports": Permission.RULES_READ,
+}
+
+
+@pytest.mark.parametrize(("path", "permission"), API.items())
 def test_the_api_refuses_the_wrong_role(world: World, path: str, permission: Permission) -> None:
     for role in (one for one in Role if permission not in GRANTS[one]):
         with world.client(PERSON_OF[role]) as client:
-            assert client.get(path).status_code == 403, role
+            assert client.get(concrete(path)).status_code == 403, role
+
+
+def test_every_route_of_the_api_is_in_the_table_above(world: World) -> None:
+    pages = {(page.method, page.path) for page in PAGES}
+    others = {(m, p) for m, p in protected(world) if (m, p) not in pages}
+    wanted = {("GET", path.partition("?")[0]) for path in API}
+    assert others == wanted, "a route beside the pages: say in API who may use it"
+    topics = {path.partition("topic=")[2] for path in API if "topic=" in path}
+    assert topics == {topic for topic, permission in TOPICS.items() if permission is not Permission.OVERVIEW_READ}
+
+
+def test_no_form_is_taken_without_its_token_and_none_by_another_method(world: World) -> None:
+    posts = [page for page in PAGES if page.method == "POST"]
+    read = {page.path for page in PAGES if page.method == "GET"}
+    assert len(posts) > 30
+    for page in posts:
+        known = [role for role in Role if not isinstance(page.access, Permission) or page.access in GRANTS[role]]
+        person = PERSON_OF[known[0]] if page.access not in EVERYBODY and known else "servant"
+        with world.client(person) as client:
+            answer = ask(client, "POST", page.path, "0" * 64)
+            assert answer.status_code == 403, f"{page.path} -> {answer.status_code}"
+            assert "页面已过期" in answer.text, page.path
+            if page.path not in read:
+                assert ask(client, "GET", page.path).status_code in {404, 405}, page.path
+            assert ask(client, "PUT", page.path).status_code in {404, 405}, page.path
 
 
 def test_every_protected_page_asks_for_a_permission_or_a_login() -> None:

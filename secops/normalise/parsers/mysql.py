@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _LEVELS: Final = {"Note": "info", "System": "notice", "Warning": "warning", "ERROR": "error", "Error": "error"}
 _LOOKED_AT: Final = 1000
+_WORDS: Final = 4  # in brackets before the text; there are three
 # What stands in a message of the error log -> event.action (MySQL's share/messages_to_error_log.txt and older texts).
 _MEANINGS: Final = (
     ("Access denied for user", "db_login_failed"), ("is blocked because of many connection errors", "db_account_locked"),
@@ -76,7 +77,9 @@ def _dataset(event: Event, name: str) -> None:
 
 def _error(event: Event, fields: dict[str, str], message: str) -> None:
     """``[LEVEL] [MY-000000] [SUBSYSTEM] TEXT`` of 8.0, ``[LEVEL] TEXT`` before."""
-    while message[:1] == "[":
+    for _ in range(_WORDS):
+        if message[:1] != "[":
+            break
         word, closed, rest = message[1:].partition("] ")
         if not closed or len(word) > 32:  # noqa: PLR2004 - the longest subsystem is Repl
             break
