@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query
 
@@ -12,6 +12,9 @@ from secops.api.access import Caller, require
 from secops.api.problems import NotFound
 from secops.records import TENANT, EventId
 from secops.store import index
+
+FIRST: Final = datetime(1970, 1, 1, tzinfo=UTC)
+LAST: Final = datetime(9000, 1, 1, tzinfo=UTC)
 
 
 def events(
@@ -52,8 +55,10 @@ def event(event_id: str, caller: Annotated[Caller, require(Permission.EVENTS_REA
 
 
 def _aware(value: datetime | None) -> datetime | None:
-    """A time without an offset is meant in UTC."""
-    return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
+    """A time without an offset is meant in UTC; one before or after all events is the first or the last of ours."""
+    if value is None:
+        return None
+    return min(max(value if value.tzinfo else value.replace(tzinfo=UTC), FIRST), LAST)
 
 
 def router() -> APIRouter:

@@ -16,6 +16,7 @@ from secops import audit
 from secops.api.problems import NotFound
 from secops.console import labels
 from secops.console.charts import SHANGHAI
+from secops.console.moments import moment
 from secops.console.visit import Page, Routes
 from secops.records import DATASET, EVENT_ID, HOST, MESSAGE, ORIGINAL, RAW, TENANT, TIMESTAMP, EventId
 from secops.store.index import Query, QuerySyntaxError
@@ -170,7 +171,7 @@ def search_with_picture(
 
 def _asked(visit: Visit) -> Asked:
     chosen = visit.query("range", "24h")
-    start, end = _moment(visit.query("from")), _moment(visit.query("to"))
+    start, end = moment(visit.query("from")), moment(visit.query("to"))
     if chosen == "custom" and (start or end):
         return Asked(visit.query("q"), "custom", start, end, visit.query("before"))
     chosen = chosen if chosen in labels.RANGES else "24h"
@@ -188,15 +189,6 @@ def _query(visit: Visit, asked: Asked) -> Query:
         limit=PAGE,
         before=asked.before or None,
     )
-
-
-def _moment(text: str) -> datetime | None:
-    """A browser's ``datetime-local`` value, meant in Shanghai."""
-    try:
-        value = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return value if value.tzinfo else value.replace(tzinfo=SHANGHAI)
 
 
 def _local(value: datetime | None) -> str:

@@ -13,7 +13,7 @@ from identity.principal import Permission
 from secops import audit, pipeline
 from secops.alert import queries
 from secops.api.problems import NotFound, problem_of
-from secops.console.charts import SHANGHAI
+from secops.console.moments import moment
 from secops.console.visit import Page, Routes
 from secops.errors import UserError
 from secops.evidence import stamp
@@ -117,7 +117,7 @@ def _case(visit: Visit) -> tuple[str, str, dict[str, Any]]:
     if kind == "ticket":
         with visit.service.database.read() as tx:
             return f"ticket-{int(text)}", desk.get(tx, int(text), tenants=visible).tenant, {"ticket_id": int(text)}
-    start, end = _moment(visit.value("from")), _moment(visit.value("to"))
+    start, end = moment(visit.value("from")), moment(visit.value("to"))
     if kind != "window" or start is None or end is None or start >= end:
         raise UserError(
             "evidence.window", "请填写起止时间，且开始早于结束。", "Give both times, the first before the second."
@@ -140,14 +140,6 @@ def _kept(path: Path) -> Kept | None:
         return None
     at = datetime.strptime(found["at"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
     return Kept(path.name, found["tenant"], found["case"], at, path.stat().st_size)
-
-
-def _moment(text: str) -> datetime | None:
-    try:
-        value = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return value if value.tzinfo else value.replace(tzinfo=SHANGHAI)
 
 
 ROUTES: Routes = (

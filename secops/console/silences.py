@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Final
 from identity.principal import Permission
 from secops.alert import maintenance, matchers, queries, silences
 from secops.alert.maintenance import Plan
-from secops.alert.schedule import SHANGHAI, Repeat
+from secops.alert.schedule import Repeat
 from secops.api.problems import Forbidden
+from secops.console.moments import moment
 from secops.console.tenants import may_mute, tenant_names
 from secops.console.visit import MAX_DIGITS, Page, Routes, member
 from secops.errors import UserError
@@ -212,11 +213,10 @@ def _day(text: str) -> int:
 
 def _moment(text: str) -> datetime:
     """A browser's ``datetime-local`` value, meant in Shanghai."""
-    try:
-        value = datetime.fromisoformat(text)
-    except ValueError:
-        raise UserError("alert.span", "请填写开始和结束时间。", "Give the beginning and the end.") from None
-    return value if value.tzinfo else value.replace(tzinfo=SHANGHAI)
+    value = moment(text)
+    if value is None:
+        raise UserError("alert.span", "请填写开始和结束时间。", "Give the beginning and the end.")
+    return value
 
 
 ROUTES: Routes = (

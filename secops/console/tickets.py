@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from identity.principal import Permission, Role
 from identity.provider import OrganizationKind
 from secops.api.problems import Forbidden, NotFound
-from secops.console.charts import SHANGHAI
+from secops.console.moments import moment
 from secops.console.ticket_list import visible_tickets
 from secops.console.visit import MAX_DIGITS, Page, Routes, member
 from secops.errors import UserError
@@ -143,11 +142,10 @@ def _data(visit: Visit, action: str) -> dict[str, Any]:
 
 def _until(text: str) -> str:
     """A browser's ``datetime-local`` value, meant in Shanghai, as RFC 3339."""
-    try:
-        value = datetime.fromisoformat(text)
-    except ValueError:
-        raise UserError("ticket.data", "请填写有效的日期和时间。", "Give a valid date and time.") from None
-    return (value if value.tzinfo else value.replace(tzinfo=SHANGHAI)).isoformat()
+    value = moment(text)
+    if value is None:
+        raise UserError("ticket.data", "请填写有效的日期和时间。", "Give a valid date and time.")
+    return value.isoformat()
 
 
 ROUTES: Routes = (

@@ -7,7 +7,7 @@ import orjson
 
 from secops.normalise.decode import UndecodableError, clean
 from secops.normalise.parser import UnreadableError
-from secops.normalise.schema import MAX_DEPTH, MAX_KEYS, MAX_VALUE
+from secops.normalise.schema import MAX_DEPTH, MAX_KEYS, MAX_NAME, MAX_VALUE
 
 if TYPE_CHECKING:
     from secops.normalise.parser import Desk
@@ -70,7 +70,7 @@ def flatten(document: dict[str, Any]) -> dict[str, Any]:
     Lists of scalars stay; of a list of objects each key holds the list of its values. Nothing is kept for empty objects.
 
     Raises:
-        UnreadableError: nested too deeply, or more than ``MAX_KEYS`` fields and items.
+        UnreadableError: nested too deeply, more than ``MAX_KEYS`` fields and items, or a name longer than ``MAX_NAME``.
     """
     if len(document) > MAX_KEYS:
         raise UnreadableError("oversized", f"more than {MAX_KEYS} fields")
@@ -93,6 +93,8 @@ def _flatten_into(flat: dict[str, Any], branch: dict[str, Any], prefix: str, dep
     """Add the leaves of ``branch``; ``left[0]`` counts down the fields that may still come."""
     if depth > MAX_DEPTH:
         raise UnreadableError("too_deep", f"nested more than {MAX_DEPTH} deep")
+    if len(prefix) > MAX_NAME:  # it is written out again for every field below it
+        raise UnreadableError("oversized", f"the name of a field is longer than {MAX_NAME} characters")
     left[0] -= len(branch)
     if left[0] < 0:
         raise UnreadableError("oversized", f"more than {MAX_KEYS} fields")

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 MAX_RAW: Final = 1 << 20  # bytes of one message
 MAX_DEPTH: Final = 32  # containers inside one another
 MAX_KEYS: Final = 1000  # fields and list items of one document
+MAX_NAME: Final = 1024  # characters of the name of what holds further fields
 MAX_VALUE: Final = 32_768  # characters of one value; the whole stays in event.original
 MAX_KEYWORD: Final = 8_192  # characters of a keyword field
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
+
+import pytest
 
 from secops import audit
 from secops.audit import AuditRow
@@ -63,3 +66,42 @@ def test_nobody_can_fill_the_trail_and_the_next_minute_counts_anew(world: World)
         world.clock.forward(seconds=61)
         client.post("/people/1/reset", data={"form_token": token}, headers={"origin": origin})
     assert rows() - before == MOST + 1
+
+
+MOMENTS = ("0001-01-01T00:00", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59", "9999-12-31T23:59:59-14:00")
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_the_first_and_the_last_moment_are_no_fault_of_ours(world: World, moment: str) -> None:
+    said = quote(moment)
+    with world.client("officer") as client:
+        for path in (
+            f"/events?range=custom&from={said}",
+            f"/events?range=custom&to={said}",
+            f"/events/export?range=custom&from={said}",
+        ):
+            assert client.get(path).status_code < 500, path
+        for name in ("start", "end"):
+            assert client.get(f"/api/v1/events?{name}={said}").status_code < 500, name
+        forms: list[tuple[str, str, dict[str, str]]] = [
+            ("/evidence", "/evidence", {"kind": "window", "from": moment, "to": "2026-11-24T10:00"}),
+            ("/evidence", "/evidence", {"kind": "window", "from": "2026-11-24T10:00", "to": moment}),
+            (
+                "/alerts/silences",
+                "/alerts/silences",
+                {"tenant": "city", "matchers": "rule = x", "hours": "720", "from": moment, "reason": "x"},
+            ),
+            (
+                "/alerts/maintenance",
+                "/alerts/maintenance",
+                {"tenant": "city", "change": "C", "reason": "x", "from": "2026-11-24T10:00", "to": moment},
+            ),
+            (
+                "/alerts/maintenance",
+                "/alerts/maintenance",
+                {"tenant": "city", "change": "C", "reason": "x", "from": moment, "to": moment},
+            ),
+        ]
+        for page, path, fields in forms:
+            answer = send(client, page, path, **fields)
+            assert answer.status_code < 500, (path, fields)

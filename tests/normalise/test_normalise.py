@@ -300,3 +300,16 @@ def _seconds(read: Any, raw: bytes, form: str) -> float:
     started = time.process_time()
     assert read(raw, form)
     return time.process_time() - started
+
+
+@pytest.mark.parametrize(
+    "shape", ["{%s}", '{"audit_record":{%s}}', '{"a":[{%s}]}', '{"eventId":"E","eventVersion":1,%s}']
+)
+def test_a_long_name_above_many_fields_is_not_written_out_for_each_of_them(read: Any, shape: str) -> None:
+    """A megabyte on the wire must not become a thousand in memory and in the log."""
+    below = ",".join(f'"f{at}":1' for at in range(900))
+    raw = shape % f'"{"K" * 900_000}":{{{below}}}'
+    (event,) = read(raw, "json")
+    assert event["event.kind"] == "pipeline_error"
+    assert event["error.type"] == "oversized"
+    assert len(orjson.dumps(event)) < 3 << 20
