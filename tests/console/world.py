@@ -299,11 +299,11 @@ class World:
             raise self.failure
 
 
-def make_world(state: Path) -> World:
-    """A prepared service with its own ports; not yet serving."""
+def make_world(state: Path, **sections: Any) -> World:
+    """A prepared service with its own ports and, beside them, these sections of settings; not yet serving."""
     ports = free_ports(3)
     web = Web(port=ports[0], certificate_port=ports[1], pki_port=ports[2])
-    settings = Settings(state=state, web=web, _env_file=None)  # type: ignore[call-arg]
+    settings = Settings(state=state, web=web, _env_file=None, **sections)  # type: ignore[call-arg]
     wiring.prepare(settings)
     clock = Clock()
     return World(wiring.open_service(settings, clock), clock)
