@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 LONGEST_ONCE: Final = timedelta(days=14)
 LONGEST: Final = timedelta(days=366)
-MOST: Final = 1000
+MOST: Final = 1000  # of one tenant, open or to come
 MOST_HOSTS: Final = 100
 SHOWN: Final = 500
 DAYS: Final = {Repeat.ONCE: 0, Repeat.WEEKLY: 7, Repeat.MONTHLY: 31}
@@ -53,7 +53,8 @@ def add(tx: Session, plan: Plan, *, author: str, now: datetime, source_ip: str =
             ``alert.reason``, ``alert.many``.
     """
     row = _checked(plan, author, now)
-    if (tx.scalar(sa.select(sa.func.count()).where(MaintenanceRow.ends_at > now)) or 0) >= MOST:
+    standing = sa.select(sa.func.count()).where(MaintenanceRow.ends_at > now, MaintenanceRow.tenant == plan.tenant)
+    if (tx.scalar(standing) or 0) >= MOST:
         raise UserError(
             "alert.many",
             f"未到期的维护窗口已有 {MOST} 条，请先清理。",

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from secops.records import Alert
 
 LONGEST: Final = timedelta(days=90)
-MOST: Final = 1000  # running or to come at one time: each new alert is held against all of them
+MOST: Final = 1000  # of one tenant, running or to come at one time: each of its alerts is held against all of them
 SHOWN: Final = 500
 PREVIEWED: Final = 5000
 SAMPLES: Final = 20
@@ -51,7 +51,8 @@ def add(
     read = matchers.read_all(matching)
     span_checked(starts_at, ends_at, now, LONGEST)
     said = reason_needed(reason)
-    if (tx.scalar(sa.select(sa.func.count()).where(SilenceRow.ends_at > now)) or 0) >= MOST:
+    standing = sa.select(sa.func.count()).where(SilenceRow.ends_at > now, SilenceRow.tenant == tenant)
+    if (tx.scalar(standing) or 0) >= MOST:
         raise UserError(
             "alert.many",
             f"未到期的静默已有 {MOST} 条，请先清理。",

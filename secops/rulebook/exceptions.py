@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 MAX_CONDITION: Final = 16_384  # characters
-MAX_OF_RULE: Final = 1000  # in force at once: each is looked at for every hit
+MAX_OF_RULE: Final = 1000  # in force at once for one tenant, so that none uses up the room of another
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +66,7 @@ def add(
         UserError: no reason, an expiry that has passed, a condition that is empty or too long, or too many already.
     """
     said = reason_of(reason)
-    _check(tx, rule_of(rule_id), condition, expires_at, now)
+    _check(tx, (rule_of(rule_id), tenant), condition, expires_at, now)
     row = ExceptionRow(
         rule_id=rule_id,
         tenant=tenant,
@@ -95,7 +95,7 @@ def add(
     return row.id
 
 
-def _check(tx: Session, rule_id: str, condition: str, expires_at: datetime | None, now: datetime) -> None:
+def _check(tx: Session, of_whom: tuple[str, str], condition: str, expires_at: datetime | None, now: datetime) -> None:
     if not condition.strip() or len(condition) > MAX_CONDITION:
         raise UserError(
             "exception.condition",
@@ -106,7 +106,8 @@ def _check(tx: Session, rule_id: str, condition: str, expires_at: datetime | Non
         raise UserError(
             "exception.expiry", "到期时间已过，请填写将来的时间。", "The expiry has passed; give a later one."
         )
-    if sum(each.active(now) for each in of(tx, rule_id)) >= MAX_OF_RULE:
+    rule_id, tenant = of_whom
+    if sum(each.active(now) and each.tenant == tenant for each in of(tx, rule_id)) >= MAX_OF_RULE:
         raise UserError(
             "exception.many",
             f"规则 {rule_id} 已有 {MAX_OF_RULE} 条有效例外；请合并，或修改规则。",

@@ -16,7 +16,7 @@ from secops.db import Database, create_all
 from secops.errors import UserError
 from secops.migrations.metadata import METADATAS
 from secops.rulebook import drafts, exceptions, generation, imports, stats, switches
-from secops.rulebook.tables import VersionRow
+from secops.rulebook.tables import ExceptionRow, VersionRow
 
 NOW = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -235,3 +235,17 @@ def test_versions_and_imports_cannot_be_rewritten(db: Database) -> None:
         assert [one.counts["files"] for one in imports.all(tx)] == [3, 2]
         assert [(one.name, one.tenant) for one in imports.current(tx)] == [("hq", "a")]
         assert [row.action for row in audit.about(tx, ["import:hq"])] == ["rule.import", "rule.import"]
+
+
+def test_exceptions_of_one_tenant_leave_room_for_the_others(db: Database) -> None:
+    stored = {"rule_id": "r1", "condition": "a: b", "reason": "x", "actor": "x", "created_at": NOW}
+    with db.begin() as tx:
+        rows = (ExceptionRow(tenant="county-a", **stored) for _ in range(exceptions.MAX_OF_RULE))
+        tx.add_all(rows)
+    with pytest.raises(UserError, match="exceptions in force"):
+        except_(db)
+    with db.begin() as tx:
+        for tenant in ("county-b", ""):
+            exceptions.add(
+                tx, rule_id="r1", tenant=tenant, condition="a: b", reason="x", actor="x", now=NOW, expires_at=None
+            )
