@@ -10,12 +10,12 @@ An event without one of the group-by fields belongs to the group whose value is 
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from secops.match.keys import digest, group_value
+from secops.match.keys import Kept, digest, group_value
 from secops.match.rule import Correlation, CorrelationType, Rule
 from secops.match.stateful import Firing, Untimed
 from secops.match.text import measured, text_of
@@ -24,6 +24,7 @@ from secops.match.windows import MICROSECONDS, NEVER, Entry, Window, window_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from secops.match.keys import Key
     from secops.match.stateful import Occurrence
 
 MAX_KEYS: Final = 200_000  # group keys of one rule
@@ -55,7 +56,7 @@ class Correlator(Untimed):
         self._lateness = lateness
         self._memory = int(self.body.timespan.total_seconds() * MICROSECONDS) + lateness  # how long a key is kept
         self._max_keys = max_keys
-        self._groups: OrderedDict[tuple[str, ...], Group] = OrderedDict()
+        self._groups: Kept[Group] = Kept()
         self._changed: dict[tuple[str, ...], None] = {}
         self._fields = {each: tuple(self._names(each)) for each in self.body.rules}
         self._meaning = digest((self.body.type, *self.body.rules, "", *self.body.group_by, "", *self.body.fields))
@@ -95,17 +96,26 @@ class Correlator(Untimed):
         return Firing(tuple(zip(self.body.group_by, key[1:], strict=True)), len(inside), ids)
 
     def _bounded(self, window: Window) -> None:
-        """Count what the window dropped; when all keys together hold too much, those not seen for longest go."""
+        """Count what the window dropped, and keep what all keys hold together within its bound."""
         self.dropped += window.dropped
         window.dropped = 0
-        while self.held > MAX_HELD and len(self._groups) > 1:
-            self._evict()
+        if self.held > MAX_HELD:
+            self._make_room()
 
-    def _evict(self) -> None:
-        key, group = self._groups.popitem(last=False)
-        self.held -= len(group.window)
-        self._changed[key] = None
+    def _make_room(self) -> None:
+        """Whichever tenant holds most gives up the key it has not seen for longest, until a tenth is free."""
+        held: Counter[str] = Counter()
+        for key, group in self._groups:
+            held[key[0]] += len(group.window)
+        while self.held > MAX_HELD * 9 // 10 and len(self._groups) > 1:
+            [(tenant, _)] = held.most_common(1)
+            held[tenant] -= self._evict(self._groups.oldest(tenant))
+
+    def _evict(self, key: Key) -> int:
+        """Give a key up for want of room; how many hits it held."""
+        size = self._remove(key)
         self.evicted += 1
+        return size
 
     def _reader(self) -> Callable[[Occurrence], Any]:
         """What gives the value that the window keeps of a hit; None when the hit has no bearing."""
@@ -127,28 +137,28 @@ class Correlator(Untimed):
         groups = self._groups
         group = groups.get(key)
         if group is not None and group.seen <= seen - self._memory:
-            self._remove(key, group)
+            self._remove(key)
             group = None
         if group is None:
             if len(groups) >= self._max_keys:
-                self._evict()
-            group = groups[key] = Group(window_of(self.body))
+                self._evict(groups.largest())
+            group = Group(window_of(self.body))
+            groups.put(key, group)
         else:
-            groups.move_to_end(key)
+            groups.seen(key)
         return group
 
-    def _remove(self, key: tuple[str, ...], group: Group) -> None:
-        del self._groups[key]
-        self.held -= len(group.window)
+    def _remove(self, key: Key) -> int:
+        size = len(self._groups.remove(key).window)
+        self.held -= size
         self._changed[key] = None
+        return size
 
     def expire(self, now: int) -> None:
         """Forget the keys that have not been seen for longer than any of their hits can matter."""
-        while self._groups:
-            key, group = next(iter(self._groups.items()))
-            if group.seen > now - self._memory:
-                return
-            self._remove(key, group)
+        while old := [key for key, group in self._groups.first(1) if group.seen <= now - self._memory]:
+            for key in old:
+                self._remove(key)
 
     def take_changes(self) -> dict[str, bytes | None]:
         """State entries that changed since the last call; None for keys that are gone."""
@@ -171,12 +181,12 @@ class Correlator(Untimed):
             raise ValueError("the rule has changed")
         entries = [Entry(*entry) for entry in stored["entries"]]
         window = window_of(self.body, entries)
-        self._groups[key] = Group(window, stored["quiet_until"], stored["seen"])
+        self._groups.put(key, Group(window, stored["quiet_until"], stored["seen"]))
         self.held += len(window)
 
     def order(self) -> None:
         """After restoring: keys by when they were last seen."""
-        self._groups = OrderedDict(sorted(self._groups.items(), key=lambda item: item[1].seen))
+        self._groups.order(lambda group: group.seen)
 
 
 def _combined(event: Mapping[str, Any], fields: tuple[str, ...]) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from hashlib import blake2b
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
 
 import orjson
@@ -74,13 +74,74 @@ def _bytes(key: Key) -> bytes:
     return repr(key).encode()  # says where each value ends, and escapes what could not be encoded
 
 
+class Kept(Generic[State]):
+    """States by key, those of each tenant in the order in which they were seen.
+
+    When room is wanted, the tenant with the most keys gives up the one it has not seen for longest: a flood of keys from
+    one tenant's senders pushes out nothing of the others.
+    """
+
+    def __init__(self) -> None:
+        self._tenants: dict[str, OrderedDict[Key, State]] = {}
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[tuple[Key, State]]:
+        return chain.from_iterable(states.items() for states in self._tenants.values())
+
+    def get(self, key: Key) -> State | None:
+        """The state of a key."""
+        states = self._tenants.get(key[0])
+        return None if states is None else states.get(key)
+
+    def seen(self, key: Key) -> None:
+        """A key that is there was seen."""
+        self._tenants[key[0]].move_to_end(key)
+
+    def put(self, key: Key, state: State) -> None:
+        """Keep the state of a key."""
+        states = self._tenants.get(key[0])
+        if states is None:
+            states = self._tenants[key[0]] = OrderedDict()
+        self._count += key not in states
+        states[key] = state
+
+    def remove(self, key: Key) -> State:
+        """Forget a key that is there."""
+        states = self._tenants[key[0]]
+        state = states.pop(key)
+        self._count -= 1
+        if not states:
+            del self._tenants[key[0]]
+        return state
+
+    def first(self, count: int) -> Iterator[tuple[Key, State]]:
+        """Of each tenant the keys not seen for longest."""
+        return chain.from_iterable(islice(states.items(), count) for states in self._tenants.values())
+
+    def largest(self) -> Key:
+        """The key that goes first when room is wanted."""
+        return self.oldest(max(self._tenants, key=lambda tenant: len(self._tenants[tenant])))
+
+    def oldest(self, tenant: str) -> Key:
+        """The key that a tenant, which has some, has not seen for longest."""
+        return next(iter(self._tenants[tenant]))
+
+    def order(self, seen: Callable[[State], int]) -> None:
+        """After restoring: keys by when they were last seen."""
+        for tenant, states in self._tenants.items():
+            self._tenants[tenant] = OrderedDict(sorted(states.items(), key=lambda item: (seen(item[1]), item[0])))
+
+
 class Groups(Generic[State]):
-    """State by key, of which at most ``limit`` are kept: those seen last."""
+    """State by key, of which at most ``limit`` are kept; see ``Kept``."""
 
     def __init__(self, rule_id: str, limit: int) -> None:
         self._rule_id = rule_id
         self._limit = limit
-        self._states: OrderedDict[Key, State] = OrderedDict()
+        self._states: Kept[State] = Kept()
         self._changed: dict[Key, None] = {}
         self.evicted = 0
 
@@ -88,17 +149,17 @@ class Groups(Generic[State]):
         return len(self._states)
 
     def __iter__(self) -> Iterator[tuple[Key, State]]:
-        return iter(self._states.items())
+        return iter(self._states)
 
     def first(self, count: int) -> Iterator[tuple[Key, State]]:
-        """The keys not seen for longest."""
-        return islice(self._states.items(), count)
+        """Of each tenant the keys not seen for longest."""
+        return self._states.first(count)
 
     def get(self, key: Key) -> State | None:
         """The state of a key, which then counts as seen and changed."""
         state = self._states.get(key)
         if state is not None:
-            self._states.move_to_end(key)
+            self._states.seen(key)
             self._changed[key] = None
         return state
 
@@ -108,11 +169,12 @@ class Groups(Generic[State]):
 
     def put(self, key: Key, state: State) -> State:
         """Keep the state of a new key."""
-        if len(self._states) >= self._limit and key not in self._states:
-            gone, _ = self._states.popitem(last=False)
+        if len(self._states) >= self._limit and self._states.get(key) is None:
+            gone = self._states.largest()
+            self._states.remove(gone)
             self._changed[gone] = None
             self.evicted += 1
-        self._states[key] = state
+        self._states.put(key, state)
         self._changed[key] = None
         return state
 
@@ -122,7 +184,7 @@ class Groups(Generic[State]):
 
     def remove(self, key: Key) -> None:
         """Forget a key."""
-        del self._states[key]
+        self._states.remove(key)
         self._changed[key] = None
 
     def take_changes(self, dump: Callable[[Key, State], bytes]) -> dict[str, bytes | None]:
@@ -136,8 +198,8 @@ class Groups(Generic[State]):
 
     def restored(self, key: Key, state: State) -> None:
         """Take back a key from what was stored."""
-        self._states[key] = state
+        self._states.put(key, state)
 
     def order(self, seen: Callable[[State], int]) -> None:
         """After restoring: keys by when they were last seen."""
-        self._states = OrderedDict(sorted(self._states.items(), key=lambda item: (seen(item[1]), item[0])))
+        self._states.order(seen)

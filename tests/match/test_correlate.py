@@ -415,3 +415,30 @@ def test_numbers_beyond_reason_stop_nothing(tmp_path: Path, numbers: list[Any]) 
     for kind in ("value_sum", "value_avg", "value_median"):
         found = ruleset(tmp_path, {"type": kind, "condition": {"field": "v", "gte": 0.5}})
         run(found, [event(at, v=number) for at, number in enumerate([*numbers, 1, *numbers])])
+
+
+def test_a_flood_of_keys_from_one_tenant_pushes_out_nothing_of_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else whoever may send events of one county could blind a correlation for the whole city."""
+    [upper] = ruleset(tmp_path, {**COUNT, "group-by": ["user"], "condition": {"gte": 5}}).correlations
+    assert isinstance(upper.body, Correlation)
+    [base] = upper.body.rules
+
+    def feed(correlator: Correlator, tenant: str, number: int, user: str) -> bool:
+        return correlator.feed(Occurrence(base, tenant, number, number, f"0-{number}", {"user": user})) is not None
+
+    many = Correlator(upper, lateness=0, max_keys=50)
+    assert not any(feed(many, "city", number, "root") for number in range(4))
+    for number in range(4, 1000):
+        feed(many, "north", number, f"user{number}")
+    assert many.evicted == 1000 - 4 - 49
+    assert feed(many, "city", 1000, "root"), "the fifth"
+    monkeypatch.setattr("secops.match.correlate.MAX_HELD", 100)
+    full = Correlator(upper, lateness=0)
+    assert not any(feed(full, "city", number, "root") for number in range(4))
+    for number in range(4, 1000):
+        feed(full, "north", number, f"user{number % 10}")
+    assert full.evicted
+    assert full.held <= 100
+    assert feed(full, "city", 1000, "root"), "the fifth"

@@ -243,9 +243,8 @@ class Threshold(Untimed):
     def expire(self, now: int) -> None:
         """See Stateful."""
         for key, series in list(self._groups.first(64)):
-            if series.seen > now - self._memory:
-                return
-            self._groups.remove(key)
+            if series.seen <= now - self._memory:
+                self._groups.remove(key)
 
     def take_changes(self) -> dict[str, bytes | None]:
         """See Stateful."""
