@@ -22,6 +22,7 @@ BENCHES: Final = {
     "watch": "secops.bench.watch",
     "rules": "secops.bench.rules",
     "search": "secops.bench.search",
+    "index": "secops.bench.index",
     "login": "secops.bench.login",
     "issue": "secops.bench.issue",
     "ocsp": "secops.bench.ocsp",

@@ -148,6 +148,14 @@ class ElasticIndex:
         self._clean.clear()
         self._prepared = False
 
+    def stored_bytes(self) -> int:
+        """What all copies of the stream take on the servers' disks, once all that was written is in view."""
+        with talking():
+            self._client.indices.refresh(index=self._stream)
+            self._client.indices.flush(index=self._stream)
+            stats = self._client.indices.stats(index=self._stream, metric="store")
+        return int(stats["_all"]["total"]["store"]["size_in_bytes"])
+
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
@@ -182,8 +190,9 @@ class ElasticIndex:
         self._prepared = True
 
     def _write(self, events: Sequence[Event]) -> None:
-        bodies = [Document(event[EVENT_ID], orjson.dumps(documents.to_document(event))) for event in events]
-        refused = self._writer.create(bodies)
+        refused = self._writer.create(
+            Document(event[EVENT_ID], orjson.dumps(documents.to_document(event))) for event in events
+        )
         if not refused:
             return
         again = {each.id for each in refused}

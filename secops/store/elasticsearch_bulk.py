@@ -5,6 +5,8 @@ Each document has its own id and is only ever created, so that sending it again 
 
 from __future__ import annotations
 
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import orjson
@@ -15,12 +17,14 @@ from secops.store.elasticsearch_server import BUSY, is_busy, reason
 from secops.store.index import IndexUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from concurrent.futures import Future
 
     from elasticsearch import Elasticsearch
 
-CHUNK_DOCUMENTS: Final = 2000
+CHUNK_DOCUMENTS: Final = 1000
 CHUNK_BYTES: Final = 8 * 2**20
+SENDERS: Final = 2  # pieces under way at once
 TRIES: Final = 4  # of one chunk; whoever called then waits longer, and can be told to stop
 FIRST_WAIT: Final = 0.25
 THERE: Final = frozenset({200, 201, 409})
@@ -55,15 +59,23 @@ class Writer:
     ) -> None:
         self._client, self._stream, self._refresh, self._wait, self._jitter = client, stream, refresh, wait, jitter
 
-    def create(self, documents: Sequence[Document]) -> list[Refused]:
+    def create(self, documents: Iterable[Document]) -> list[Refused]:
         """Write all documents; durable when it returns. Gives those that the server will never take.
+
+        Pieces are sent while the next ones are made, ``SENDERS`` at a time.
 
         Raises:
             IndexUnavailable: the server is down or overloaded; some documents may be there.
         """
         refused: list[Refused] = []
-        for chunk in chunked(documents):
-            refused += self._chunk(chunk)
+        sending: deque[Future[list[Refused]]] = deque()
+        with ThreadPoolExecutor(SENDERS) as senders:
+            for chunk in chunked(documents):
+                if len(sending) >= SENDERS:
+                    refused += sending.popleft().result()
+                sending.append(senders.submit(self._chunk, chunk))
+            for each in sending:
+                refused += each.result()
         return refused
 
     def _chunk(self, chunk: Sequence[Document]) -> list[Refused]:
@@ -111,16 +123,18 @@ class Writer:
         return [item["create"] for item in answer.get("items", [])]
 
 
-def chunked(documents: Sequence[Document]) -> Iterator[Sequence[Document]]:
+def chunked(documents: Iterable[Document]) -> Iterator[list[Document]]:
     """Pieces of bounded size, in order."""
-    start = size = 0
-    for number, document in enumerate(documents):
-        if number > start and (number - start >= CHUNK_DOCUMENTS or size + len(document.body) > CHUNK_BYTES):
-            yield documents[start:number]
-            start, size = number, 0
+    chunk: list[Document] = []
+    size = 0
+    for document in documents:
+        if chunk and (len(chunk) >= CHUNK_DOCUMENTS or size + len(document.body) > CHUNK_BYTES):
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(document)
         size += len(document.body)
-    if start < len(documents):
-        yield documents[start:]
+    if chunk:
+        yield chunk
 
 
 def _is_refused(item: dict[str, Any]) -> bool:

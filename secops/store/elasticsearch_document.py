@@ -18,7 +18,7 @@ import ipaddress
 import re
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import orjson
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 SCHEMA: Final = 1  # raise it when documents change: a new data stream is then filled from the log
 MAX_VALUE: Final = 8000  # characters of a keyword; Lucene's terms have at most 32,766 bytes
+MAX_CACHED: Final = 200
 MAX_WORD: Final = 120  # characters; the analyzer cuts at 255 UTF-16 units
 JOIN: Final = "+"  # marks where a longer word was cut; part of no word
 LONG: Final = "long"
@@ -54,6 +55,7 @@ _LAST: Final = 9_223_372_036_000_000  # microseconds that a date_nanos can hold
 _HEADS: Final = frozenset(
     {ORIGINAL, *(".".join(field.split(".")[:count]) for field in KEYWORDS for count in range(1, field.count(".") + 1))}
 )
+_COLUMNS: Final = tuple((field, f"folded.{field}", f"number.{field}") for field in KEYWORDS)
 
 
 def column(field: str) -> str:
@@ -71,9 +73,14 @@ def address(field: str) -> str:
     return f"address:{field}"
 
 
+@lru_cache(maxsize=4096)
+def _tenant_key(tenant: str) -> str:
+    return plan.tenant_token(tenant)[1:]
+
+
 def tenant_key(tenant: object) -> str:
     """What stands for a tenant: never folded, never too long."""
-    return plan.tenant_token(str(tenant))[1:]
+    return _tenant_key(str(tenant))
 
 
 def to_document(event: Event) -> dict[str, Any]:
@@ -182,26 +189,50 @@ def _split(event: Event) -> tuple[dict[str, Any], Event, set[str]]:
     return found, rest, set() if TIMESTAMP in event else {UNDATED}
 
 
+class _Column(NamedTuple):
+    """A value of a keyword field as it compares."""
+
+    folded: str
+    number: float | None
+    cut: bool
+
+
+@lru_cache(maxsize=16384)
+def _column(value: str) -> _Column:
+    folded = text.fold(value)
+    return _Column(folded[:MAX_VALUE], number(value), cut=len(folded) > MAX_VALUE)
+
+
+def _column_of(value: str) -> _Column:
+    return _column(value) if len(value) <= MAX_CACHED else _column.__wrapped__(value)
+
+
 def _add_columns(event: Event, found: dict[str, Any], odd: set[str]) -> None:
     rich = not _HEADS.isdisjoint(event)
-    for field in KEYWORDS:
+    for field, folded, numbered in _COLUMNS:
         value = lookup(event, field) if rich else event.get(field)
         if value is None:
             continue
-        values = [value] if value.__class__ is str else list(scalars(value))
+        values = (value,) if value.__class__ is str else tuple(scalars(value))
         if not values:
             continue
-        folded = [text.fold(each) for each in values]
-        if any(len(each) > MAX_VALUE for each in folded):
-            odd.add(long(field))
-            folded = [each[:MAX_VALUE] for each in folded]
-        found[f"folded.{field}"] = folded
-        numbers = [known for each in values if (known := number(each)) is not None]
+        if len(values) == 1:
+            known = _column_of(values[0])
+            found[folded] = known.folded
+            numbers = [] if known.number is None else [known.number]
+            cut = known.cut
+        else:
+            every = [_column_of(each) for each in values]
+            found[folded] = [each.folded for each in every]
+            numbers = [each.number for each in every if each.number is not None]
+            cut = any(each.cut for each in every)
         if numbers:
-            found[f"number.{field}"] = numbers
+            found[numbered] = numbers
+        if cut:
+            odd.add(long(field))
         if field not in found:
             odd.add(column(field))
-            if field in ADDRESSES and any(_is_address(each) for each in values):
+            if field in ADDRESSES and any(map(_is_address, values)):
                 odd.add(address(field))
 
 
@@ -228,11 +259,19 @@ def _texts(event: Event) -> Iterator[str]:
 
 
 def _words(value: str, odd: set[str]) -> str:
-    found = text.words(text.fold(value))
-    if len(value) > MAX_WORD and any(len(word) > MAX_WORD for word in found):
+    line, cut = _line(value) if len(value) <= MAX_CACHED else _line.__wrapped__(value)
+    if cut:
         odd.add(LONG)
-        found = [piece for word in found for piece in chunks(word)]
-    return " ".join(found)
+    return line
+
+
+@lru_cache(maxsize=16384)
+def _line(value: str) -> tuple[str, bool]:
+    """The words of a text, and whether one of them was cut; most short texts come again and again."""
+    found = text.words(text.fold(value))
+    if max(map(len, found), default=0) <= MAX_WORD:
+        return " ".join(found), False
+    return " ".join(piece for word in found for piece in chunks(word)), True
 
 
 def _moments(event: Event) -> list[int]:

@@ -46,7 +46,6 @@ def connect(
             request_timeout=seconds,
             max_retries=0,  # who asks knows whether asking again is wanted
             retry_on_timeout=False,
-            http_compress=True,
             **options,
         )
     except ValueError as error:

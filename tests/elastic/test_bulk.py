@@ -149,7 +149,7 @@ def test_wrong_credentials_are_said_without_showing_them(server: Overloaded, wri
 
 
 def test_pieces_are_bounded_by_number_and_size() -> None:
-    assert [len(piece) for piece in chunked(documents(4500))] == [2000, 2000, 500]
+    assert [len(piece) for piece in chunked(documents(2500))] == [1000, 1000, 500]
     large = [Document(str(number), b"x" * (5 * 2**20)) for number in range(3)]
     assert [len(piece) for piece in chunked(large)] == [1, 1, 1]
     assert list(chunked([])) == []

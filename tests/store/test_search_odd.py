@@ -42,6 +42,7 @@ EVENTS: list[dict[str, Any]] = [
     {"labels": {"agent.type": "filebeat", "@timestamp": "2020-01-01", "x": {"event.kind": "inner kind"}}},
     {"message": ["one two", "three four"], "tags": ["a b", "c d", "", None]},
     {"message": "xfail登录成功 fail登 登fail", "process.name": "登录服务"},
+    {"message": "ﬃ" * 100, "user.name": "ﬃ" * 4000},
     {"message": "yfail登录 登失failz"},
     {"message": "nul \x00 in text, emoji 😀 and \U00020000\U00020001 and \ue000"},
     {"message": "İstanbul STRASSE straße ﬁle ǅ"},
@@ -65,6 +66,7 @@ EVENTS: list[dict[str, Any]] = [
 ]  # fmt: skip
 
 TERMS = [
+    "ffi" * 100, "ffi" * 40, "ﬃ" * 100,
     LONG + "x", "a", "x", WORD, WORD + "r", WORD + "rs", "rs", "rs" * 60, "z" * 200, f"{WORD}rs tail", "r rs", f"{WORD}r rs", "tail zz",
     "404", "４０４", "true", "500", "1e+16", "carol", "grace", "dave", "erin", "4625", "nul", "long name", "9-9", "words", "hidden words",
     "one two", "two three", "a b", "b c", "d", "登", "登录", "fail登", "登 fail", "xfail", "fail", "登录服务", "istanbul", "i̇stanbul", "strasse",
@@ -77,6 +79,7 @@ NAMES = [
     "EventID", "tags", "process.name", "agent.type", "text.all", "rest", "odd", "event.kind", "labels.x.event.kind", "user.agent.type",
 ]  # fmt: skip
 WILDS = [
+    "ffi*", "*ffiffi*", "*" + "ffi" * 39 + "*", "*i",
     "fail*", "*fail*", "*fail", "fail登*", "*登录", "*登*", "登录*", "失fail*", "*登fail", "f?il登录*", "x*登*", "q*", "*rs", "*rs*", "*qrs*", "*r", f"{WORD}*", f"*{WORD}r*", f"{WORD}r?",
     "a*", "*x", "40?", "*o*e*", "one*two", "*e?t*", "\\*\\?*", "*\\\\", "*!*", "c*y", "*\U00020000*", "?", "*.*", "10.*", "*ﬁl*", "STRA*", "*SS*",
     "＊", "*4*", "carol*", "*in*", "copy?me",
