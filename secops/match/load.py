@@ -7,6 +7,7 @@ Unknown keys of a rule are kept out of the way (Sigma allows custom ones); an un
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from secops.match.rule import Correlation, Expression, Watch
 
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}")
+MAX_TITLE: Final = 500
+MAX_LABEL: Final = 100
+_UNSEEN: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})  # controls, among them those that turn a line around
 _CLAUSE: Final = re.compile(r"\d+(\.\d+){2,4}(-[a-z])?")
 
 
@@ -184,7 +188,7 @@ def read_rule(
     info = _info(document, file)
     body = _body(document, placeholders, Place(Path(file).parent, roots, info.tenants))
     examples = _examples(document)
-    return Rule(info=info, body=body, name=_text(document, "name"), examples=examples, line=line)
+    return Rule(info=info, body=body, name=_label(document, "name", MAX_TITLE), examples=examples, line=line)
 
 
 def _is_one_of_three(document: Block) -> bool:
@@ -225,7 +229,7 @@ def _logsource(document: Block) -> LogSource:
 
 def _info(document: Block, file: str) -> RuleInfo:
     identity = _identity(document)
-    title = _text(document, "title")
+    title = _label(document, "title", MAX_TITLE)
     if not title:
         raise RuleError(document.at("title"), "缺少 title", "title is missing")
     alert = document.get("alert", Block())
@@ -241,14 +245,14 @@ def _info(document: Block, file: str) -> RuleInfo:
         id=identity,
         title=title,
         level=_level(document),
-        title_zh=_text(document, "title_zh"),
+        title_zh=_label(document, "title_zh", MAX_TITLE),
         description=_text(document, "description"),
         description_zh=_text(document, "description_zh"),
         tags=read_texts(document.get("tags"), document.at("tags")),
         clauses=_clauses(document),
-        owner=_text(document, "owner"),
-        runbook=_text(document, "runbook"),
-        service=_text(document, "service"),
+        owner=_label(document, "owner", MAX_LABEL),
+        runbook=_label(document, "runbook", MAX_LABEL),
+        service=_label(document, "service", MAX_LABEL),
         group_by=read_group(alert.get("group_by"), alert.at("group_by")),
         alert=raises,
         tenants=_tenants(document),
@@ -308,6 +312,17 @@ def _text(block: Block, key: str) -> str:
     if isinstance(value, (Block, Items)):
         raise RuleError(block.at(key), f"{key} 应为文本", f"{key} must be text")
     return str(value).strip()
+
+
+def _label(block: Block, key: str, most: int) -> str:
+    """A text of one line that is shown beside others and stored with every alert: short, and all of it visible."""
+    label = " ".join(_text(block, key).split())
+    if len(label) > most:
+        raise RuleError(block.at(key), f"{key} 不能超过 {most} 个字符", f"{key} has more than {most} characters")
+    if unseen := next((char for char in label if unicodedata.category(char) in _UNSEEN), ""):
+        code = f"U+{ord(unseen):04X}"
+        raise RuleError(block.at(key), f"{key} 含有不可见字符 {code}", f"{key} holds the invisible character {code}")
+    return label
 
 
 def _examples(document: Block) -> Examples:

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
     from secops.match.rule import Expression, Test
 
-FORMAT: Final = 4  # raise when the meaning of a stored rule, or of reading one, changes
+FORMAT: Final = 5  # raise when the meaning of a stored rule, or of reading one, changes
 
 _KINDS: Final[Mapping[str, type[Any]]] = {
     "re": Regex, "cidr": Cidr, "num": Compare, "null": IsNull, "exists": Exists, "ref": FieldRef, "time": TimePart,

@@ -266,3 +266,29 @@ def test_a_rule_of_one_tenant_takes_neither_the_id_nor_the_name_of_another(tmp_p
     found = load_rules([tmp_path])
     assert [(one.id, one.tenants) for one in found.rules] == [("base", ()), ("count", ())]
     assert [(Path(one.file).name, one.line) for one in found.refused] == [("a.yml", 1)]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "reason"),
+    [
+        ("title", "a\\0b", "U+0000"),
+        ("title", "fine \\u202Eenif", "U+202E"),
+        ("title_zh", "\\u2066x", "U+2066"),
+        ("name", "a\\u200Bb", "U+200B"),
+        ("runbook", "x" * 300, "more than 100"),
+        ("service", "x" * 300, "more than 100"),
+        ("owner", "\\e[2Jx", "U+001B"),
+        ("title", "x" * 501, "more than 500"),
+    ],
+)
+def test_what_is_shown_beside_others_is_short_and_visible(tmp_path: Path, key: str, value: str, reason: str) -> None:
+    """PostgreSQL refuses what is too long or holds NUL, and with it the batch that a hit of the rule is in."""
+    title = "" if key == "title" else "title: t\n"
+    rest = "id: x\nlogsource: {product: linux}\ndetection: {s: {a: b}, condition: s}\n"
+    (tmp_path / "rules.yml").write_text(f'{title}{key}: "{value}"\n{rest}', encoding="utf-8")
+    found = load_rules([tmp_path])
+    assert found.rules == ()
+    assert reason in found.refused[0].en
+    (tmp_path / "rules.yml").write_text(f'{title}{key}: "暴力破解  two\\nlines"\n{rest}', encoding="utf-8")
+    [info] = [rule.info if key != "name" else rule for rule in load_rules([tmp_path]).rules]
+    assert getattr(info, key) == "暴力破解 two lines"
