@@ -12,6 +12,7 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
+import kafka_server
 import pytest
 import sqlalchemy as sa
 from elastic_server import ElasticServer, open_server
@@ -91,6 +92,15 @@ def postgres_url(postgres_server: str, tmp_path: Path) -> Iterator[str]:
     with admin.connect() as connection:
         connection.exec_driver_sql(f'DROP DATABASE "{name}" WITH (FORCE)')
     admin.dispose()
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[kafka_server.Broker]:
+    """A Kafka of one node for all tests; skipped where Java or Maven is not installed."""
+    if why := kafka_server.missing():
+        pytest.skip(why)
+    with kafka_server.broker() as running:
+        yield running
 
 
 @pytest.fixture

@@ -1,0 +1,142 @@
+"""A real Kafka of one node (KRaft, no ZooKeeper) from Maven Central's jars, on free ports, in a folder of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+from contextlib import contextmanager
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+from waiting import wait_until
+
+VERSION = "4.3.1"
+JARS = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "secops-tests" / f"kafka-{VERSION}"
+CLUSTER = "AAAAAAAAQACAAAAAAAAAAQ"
+POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0">
+  <modelVersion>4.0.0</modelVersion>
+  <groupId>local</groupId><artifactId>kafka-broker</artifactId><version>1</version>
+  <dependencies>
+    <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>{VERSION}</version></dependency>
+    <dependency><groupId>org.slf4j</groupId><artifactId>slf4j-simple</artifactId><version>1.7.36</version></dependency>
+  </dependencies>
+</project>
+"""
+PROPERTIES = """process.roles=broker,controller
+node.id=1
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{control}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+controller.listener.names=CONTROLLER
+controller.quorum.voters=1@127.0.0.1:{control}
+log.dirs={data}
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=4
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+group.initial.rebalance.delay.ms=0
+group.min.session.timeout.ms=1000
+auto.create.topics.enable=false
+{more}
+"""
+
+
+def missing() -> str:
+    """Why there can be no Kafka here; empty when there can."""
+    absent = [name for name in ("java", "mvn") if shutil.which(name) is None]
+    return f"{' and '.join(absent)} not installed (Debian: openjdk-17-jdk-headless, maven)" if absent else ""
+
+
+def jars() -> Path:
+    """The broker's jars, from Maven Central on first use."""
+    libs = JARS / "libs"
+    if not (JARS / "complete").exists():
+        JARS.mkdir(parents=True, exist_ok=True)
+        (JARS / "pom.xml").write_text(POM)
+        copy = ["dependency:copy-dependencies", f"-DoutputDirectory={libs}", "-DincludeScope=runtime"]
+        subprocess.run(["mvn", "-q", "-B", *copy], cwd=JARS, check=True, timeout=300)
+        (JARS / "complete").touch()
+    return libs
+
+
+@dataclass
+class Broker:
+    """One broker; ``stop`` and ``start`` keep its data."""
+
+    folder: Path
+    port: int
+    classpath: str
+    process: subprocess.Popen[bytes] | None = field(default=None)
+
+    @property
+    def address(self) -> str:
+        """What clients are told."""
+        return f"127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Start and wait until it answers."""
+        java = ["java", "-Xms256m", "-Xmx512m", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
+        with (self.folder / "output").open("ab") as output:
+            self.process = subprocess.Popen(
+                [*java, "-cp", self.classpath, "kafka.Kafka", str(self.folder / "server.properties")],
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+            )
+        wait_until(self._answers, timeout=120, what="Kafka to answer")
+
+    def stop(self, *, kill: bool = False) -> None:
+        """End it, in order or not."""
+        if self.process is not None:
+            (self.process.kill if kill else self.process.terminate)()
+            self.process.wait(60)
+            self.process = None
+
+    def _answers(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, (self.folder / "output").read_text()[-2000:]
+        try:
+            AdminClient({"bootstrap.servers": self.address, "log_level": 0, "error_cb": _quiet}).list_topics(timeout=2)
+        except KafkaException:
+            return False
+        return True
+
+
+def _quiet(_error: object) -> None:
+    """Nothing answers while it starts."""
+
+
+@contextmanager
+def broker(more: str = "") -> Iterator[Broker]:
+    """Format, start, and in the end stop and delete a broker; ``more`` are further properties."""
+    folder = Path(tempfile.mkdtemp(prefix="secops-kafka-"))
+    ports = []
+    held = [socket.socket() for _ in range(2)]
+    for each in held:
+        each.bind(("127.0.0.1", 0))
+        ports.append(each.getsockname()[1])
+    for each in held:
+        each.close()
+    text = PROPERTIES.format(port=ports[0], control=ports[1], data=folder / "data", more=more)
+    (folder / "server.properties").write_text(text)
+    classpath = f"{jars()}/*"
+    tool = ["java", "-XX:TieredStopAtLevel=1", "-cp", classpath, "kafka.tools.StorageTool", "format"]
+    done = subprocess.run(
+        [*tool, "-t", CLUSTER, "-c", str(folder / "server.properties")], capture_output=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stdout.decode() + done.stderr.decode()
+    made = Broker(folder, ports[0], classpath)
+    try:
+        made.start()
+        yield made
+    finally:
+        made.stop()
+        shutil.rmtree(folder, ignore_errors=True)
