@@ -48,9 +48,49 @@ class Web(Section):
     max_body_bytes: int = Field(16 * 2**20, gt=0, description="largest request body")
 
 
+class Kafka(Section):
+    """Where the event log lies when its engine is Kafka."""
+
+    bootstrap: str = Field("", description="brokers, separated by commas, e.g. kafka1.example:9093")
+    topic: str = Field(
+        "secops-events",
+        pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._-]{0,149}$",
+        description="topic of events; beside it `<topic>.positions`; several installations may share a cluster",
+    )
+    writer: str = Field(
+        "",
+        pattern=r"^[a-zA-Z0-9._-]{0,100}$",
+        description="name of this machine among those that write; must stay the same and be no other's; empty: its host name",
+    )
+    replication: int = Field(
+        3, ge=1, le=9, description="copies of each partition of topics made here; 1 on a single node"
+    )
+    retention_days: int = Field(
+        200, ge=184, description="how long topics made here keep events; the law asks for six months"
+    )
+    security: Literal["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"] = Field(
+        "plaintext", description="how brokers are talked to; plaintext only on a network of one's own"
+    )
+    ca_file: Path | None = Field(None, description="CA of the brokers' certificates (PEM); else the system's")
+    certificate_file: Path | None = Field(None, description="own certificate for mutual TLS (PEM)")
+    key_file: Path | None = Field(None, description="its private key (PEM)")
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "SCRAM-SHA-512", description="how the password is proven"
+    )
+    sasl_username: str = Field("", description="account at the brokers")
+    sasl_password_file: Path | None = Field(None, description="file with its password, readable by the service alone")
+    sasl_password: SecretStr = Field(
+        SecretStr(""), description="the password itself; meant for SECOPS_LOG__KAFKA__SASL_PASSWORD in the environment"
+    )
+
+
 class Log(Section):
     """The event log."""
 
+    engine: Literal["files", "kafka"] = Field(
+        "files", description="files: in the state folder; kafka: a cluster, for more machines"
+    )
+    kafka: Kafka = Kafka()
     partitions: int = Field(4, ge=1, le=256, description="partitions; fixed once events are stored")
     segment_bytes: int = Field(64 * 2**20, ge=2**16, description="a segment is sealed at this size")
     reserve_bytes: int = Field(256 * 2**20, ge=0, description="below this much free disk nothing is acknowledged")

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from ca.authority import CertificateState
     from secops.alert.attack import Tactic
     from secops.match.rule import Refusal, Rule, RuleSet
+    from secops.settings import Log as LogSettings
     from secops.settings import Settings
     from secops.store.index import Index
     from secops.store.log import Log
@@ -89,22 +90,16 @@ class Service:
     @cached_property
     def log(self) -> Log:
         """The event log, for reading."""
-        return FileLog(self.log_dir, partitions=self.settings.log.partitions)
+        return open_log(self.settings.log, self.log_dir)
 
     def writable_log(self) -> Log:
         """Open the event log for writing: the ingest role alone.
 
         Raises:
-            LogBusy: another process writes it.
+            LogBusy: another process writes it (the embedded one has one writer).
+            UserError: Kafka does not answer, or its settings are wrong.
         """
-        log = self.settings.log
-        return FileLog(
-            self.log_dir,
-            partitions=log.partitions,
-            writable=True,
-            segment_bytes=log.segment_bytes,
-            reserve_bytes=log.reserve_bytes,
-        )
+        return open_log(self.settings.log, self.log_dir, writable=True)
 
     @cached_property
     def index(self) -> Index:
@@ -269,6 +264,33 @@ class Service:
             if part in self.__dict__:
                 self.__dict__[part].close()
         self.database.close()
+
+
+def open_log(settings: LogSettings, folder: Path, *, writable: bool = False) -> Log:
+    """The event log of the engine in the settings.
+
+    Raises:
+        UserError: the settings of the engine are wrong, it cannot be reached, or its client is not installed.
+    """
+    match settings.engine:
+        case "files":
+            return FileLog(
+                folder,
+                partitions=settings.partitions,
+                writable=writable,
+                segment_bytes=settings.segment_bytes,
+                reserve_bytes=settings.reserve_bytes,
+            )
+        case "kafka":
+            try:
+                from secops.store.kafka_open import open_kafka  # noqa: PLC0415 - its client is an extra
+            except ModuleNotFoundError as error:
+                raise UserError(
+                    "log.client",
+                    f"未安装 Kafka 客户端（{error.name}）；请运行 pip install 'secops[kafka]'",
+                    f"the Kafka client is not installed ({error.name}); run pip install 'secops[kafka]'",
+                ) from None
+            return open_kafka(settings, writable=writable)
 
 
 def open_index(settings: Settings, folder: Path, log: Log, *, writable: bool) -> Index:

@@ -7,8 +7,8 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from contextlib import contextmanager
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -83,7 +83,13 @@ class Broker:
 
     def start(self) -> None:
         """Start and wait until it answers."""
-        java = ["java", "-Xms256m", "-Xmx512m", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
+        java = [
+            "java",
+            "-Xms256m",
+            "-Xmx512m",
+            "-XX:TieredStopAtLevel=1",
+            "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+        ]
         with (self.folder / "output").open("ab") as output:
             self.process = subprocess.Popen(
                 [*java, "-cp", self.classpath, "kafka.Kafka", str(self.folder / "server.properties")],

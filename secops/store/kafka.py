@@ -75,6 +75,8 @@ class KafkaLog:
         if not 0 <= partition < self.partitions:
             return []
         found = self._follower.read(partition, offset, limit)
+        if not found and self.end(partition) > offset:  # it is there, only not here yet
+            found = self._follower.read(partition, offset, limit, certain=True)
         events: list[Event] = orjson.loads(b"[" + b",".join([line for _, line in found]) + b"]")
         for (at, _), event in zip(found, events, strict=True):
             event[EVENT_ID] = f"{partition}-{at}"
@@ -133,9 +135,9 @@ class KafkaLog:
     def _stored_positions(self) -> dict[str, Any]:
         found = {}
         for message in self._lookup.whole(self.place.positions, 0):
-            writer, _, source = message.key().decode().partition(SEPARATOR)
-            if message.value() is not None and self._name in {"", writer}:
-                found[source] = orjson.loads(message.value())
+            writer, _, source = message.key.decode().partition(SEPARATOR)
+            if message.value and self._name in {"", writer}:
+                found[source] = orjson.loads(message.value)
         return found
 
     def _consumer(self, name: str) -> Consumer:

@@ -17,8 +17,6 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from secops.store.kafka_client import PATIENCE_SECONDS, passing
 
 if TYPE_CHECKING:
-    from confluent_kafka import Message
-
     from secops.store.kafka_client import Place
 
 AHEAD_EVENTS: Final = 20_000  # in hand of one partition before it is held back
@@ -68,8 +66,10 @@ class Follower:
         self._consumer: Consumer | None = None
         self._stretches: dict[int, Stretch] = {}
 
-    def read(self, partition: int, offset: int, limit: int) -> list[tuple[int, bytes]]:
-        """Up to ``limit`` events with their offsets, from ``offset`` on; empty when the settled end is reached.
+    def read(self, partition: int, offset: int, limit: int, *, certain: bool = False) -> list[tuple[int, bytes]]:
+        """Up to ``limit`` events with their offsets, from ``offset`` on; empty when nothing more was heard of.
+
+        ``certain`` says that there is something: it is waited for.
 
         Raises:
             LogAway: the brokers do not answer.
@@ -77,6 +77,7 @@ class Follower:
         with self._lock:
             stretch = self._stretch(partition, offset)
             self._pump(0)
+            stretch.at_end = stretch.at_end and not certain
             self._fill(stretch, limit)
             return [stretch.events[at] for at in range(min(limit, len(stretch.events)))]
 
@@ -124,22 +125,23 @@ class Follower:
     def _pump(self, seconds: float) -> None:
         """Take what has come, whichever partition it is of."""
         for message in self._open().consume(TAKE, seconds):
-            stretch = self._stretches.get(message.partition())
-            error = message.error()
-            if stretch is None or (error is not None and self._told(error, stretch)):
-                continue
-            stretch.put(message.offset(), message.value())
+            partition, offset, line, error = message.partition(), message.offset(), message.value(), message.error()
+            stretch = None if partition is None else self._stretches.get(partition)
+            if error is not None:
+                self._told(error, stretch, offset)
+            elif stretch is not None and offset is not None and line is not None:
+                stretch.put(offset, line)
         for partition, stretch in self._stretches.items():
             if stretch.full and not stretch.held:
                 self._open().pause([TopicPartition(self._place.topic, partition)])
                 stretch.held = True
 
-    def _told(self, error: KafkaError, stretch: Stretch) -> bool:
+    def _told(self, error: KafkaError, stretch: Stretch | None, offset: int | None) -> None:
         if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - librdkafka's own errors are named so
-            stretch.at_end = True
+            if stretch is not None and (offset is None or offset >= stretch.following):
+                stretch.at_end = True
         elif not passing(KafkaException(error)):
             raise self._place.away(KafkaException(error))
-        return True
 
     def _open(self) -> Consumer:
         if self._consumer is None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
@@ -25,6 +25,14 @@ FRESH_SECONDS: Final = 0.05  # an end this old is the end: pollers ask more ofte
 ANSWER_SECONDS: Final = 5.0
 PUMP_SECONDS: Final = 0.01  # a client waits so long for as many messages as it asked for
 FIRST_LOOK_BACK: Final = 2  # an event and the mark of its transaction
+
+
+class Taken(NamedTuple):
+    """A message, without what nobody asks of it."""
+
+    offset: int
+    key: bytes
+    value: bytes
 
 
 class Lookup:
@@ -55,7 +63,7 @@ class Lookup:
         with self._lock:
             return self._bounds(self._place.topic, partition)[0]
 
-    def whole(self, topic: str, partition: int) -> list[Message]:
+    def whole(self, topic: str, partition: int) -> list[Taken]:
         """Everything that counts in a small topic."""
         with self._lock:
             return self._span(topic, partition, *self._bounds(topic, partition))
@@ -82,7 +90,7 @@ class Lookup:
 
     def _chunk(self, partition: int, number: int) -> dict[int, bytes]:
         start, end = number * CHUNK, min((number + 1) * CHUNK, self._ends[partition][2])
-        chunk = {message.offset(): message.value() for message in self._span(self._place.topic, partition, start, end)}
+        chunk = {each.offset: each.value for each in self._span(self._place.topic, partition, start, end)}
         if end == (number + 1) * CHUNK:  # it is whole and will not change
             self._cache[partition, number] = chunk
             self._cached += _weight(chunk)
@@ -103,17 +111,17 @@ class Lookup:
             start = max(high - back, floor)
             found = self._span(self._place.topic, partition, start, high)
             if found:
-                return int(found[-1].offset()) + 1
+                return found[-1].offset + 1
             if start == floor:
                 return known
             back *= 32
 
-    def _span(self, topic: str, partition: int, start: int, end: int) -> list[Message]:
+    def _span(self, topic: str, partition: int, start: int, end: int) -> list[Taken]:
         """Every event from ``start`` to before ``end``."""
         if start >= end:
             return []
         consumer = self._open()
-        found: list[Message] = []
+        found: list[Taken] = []
         consumer.assign([TopicPartition(topic, partition, start)])
         deadline = time.monotonic() + PATIENCE_SECONDS
         try:
@@ -121,9 +129,10 @@ class Lookup:
                 for message in consumer.consume(min(end - start, 500), PUMP_SECONDS):
                     if _ended(message, end):
                         return found
-                    if message.error() is None and start <= message.offset() < end:
-                        found.append(message)
-                if found and found[-1].offset() == end - 1:
+                    offset = message.offset()
+                    if message.error() is None and offset is not None and offset >= start:
+                        found.append(Taken(offset, bytes(message.key() or b""), bytes(message.value() or b"")))
+                if found and found[-1].offset == end - 1:
                     return found
         finally:
             consumer.unassign()
@@ -150,7 +159,7 @@ def _ended(message: Message, end: int) -> bool:
     """Whether ``message`` says that nothing more comes below ``end``."""
     error = message.error()
     if error is None:
-        return bool(message.offset() >= end)
+        return (message.offset() or 0) >= end
     if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - librdkafka's own errors are named so
         return True
     if not passing(KafkaException(error)):

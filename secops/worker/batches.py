@@ -198,5 +198,8 @@ def source(settings: Settings, log: Log, *, log_dir: Path, cache_dir: Path) -> S
     chosen = settings.detect
     if chosen.processes == 1:
         return Inline(log, chosen.batch_events)
-    matchers = Matchers(chosen.processes, {"log": str(log_dir), "partitions": log.partitions, "cache": str(cache_dir)})
+    said = settings.log.model_dump(mode="json")  # the password goes over the matchers' own pipe, not their command line
+    said["kafka"]["sasl_password"] = settings.log.kafka.sasl_password.get_secret_value()
+    greeting = {"log": str(log_dir), "settings": said, "cache": str(cache_dir)}
+    matchers = Matchers(chosen.processes, greeting)
     return Ahead(log, chosen.batch_events, matchers, chosen.processes)

@@ -19,7 +19,8 @@ import orjson
 
 from secops.match.scan import Databases
 from secops.records import EVENT_ID, INGESTED, TENANT, TIMESTAMP, EventId
-from secops.store.files import FileLog
+from secops.settings import Log as LogSettings
+from secops.wiring import open_log
 from secops.worker.prepared import compiled, read_running
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)  # the role decides when we end: it closes the connection
     connection = Connection(int(sys.argv[1]))
     said = orjson.loads(connection.recv_bytes())
-    log = FileLog(Path(said["log"]), partitions=said["partitions"])
+    log = open_log(LogSettings.model_validate(said["settings"]), Path(said["log"]))
     databases = Databases(Path(said["cache"]))
     running, engine = "", None
     gc.freeze()
