@@ -383,6 +383,7 @@ def prepare(settings: Settings) -> None:
     ):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     _box_key(state)
+    _close_to_others(settings)
     database = Database(settings.url)
     try:
         migrations.upgrade(database)
@@ -390,6 +391,15 @@ def prepare(settings: Settings) -> None:
             Authority.initialise(state / "ca", database, ca_settings(settings), now=utcnow())
     finally:
         database.close()
+
+
+def _close_to_others(settings: Settings) -> None:
+    """The state database is its owner's alone, also in a folder that others can look into; its journals take its mode."""
+    if settings.database_url:
+        return
+    (settings.state / "state.db").touch(mode=0o600)
+    for file in settings.state.glob("state.db*"):
+        file.chmod(0o600)
 
 
 @contextmanager
