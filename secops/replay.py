@@ -129,7 +129,7 @@ def replay(
 
 
 def rule_with_feeders(ruleset: RuleSet, rule_id: str) -> RuleSet:
-    """One rule of a set and what it refers to, directly or through other correlations; those come first.
+    """One rule of a set (by its id) and what it refers to, directly or through other correlations; those come first.
 
     Raises:
         UserError: the set has no such rule.

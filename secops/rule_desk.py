@@ -68,20 +68,23 @@ class Imported:
         }
 
 
-def find(service: Service, rule_id: str) -> Rule:
-    """Give a running rule.
+def find(service: Service, said: str) -> Rule:
+    """Give a running rule by its id, else by its name.
 
     Raises:
-        UserError: there is none of that id.
+        UserError: there is none.
     """
-    for rule in service.rules.rules:
-        if rule.id == rule_id:
-            return rule
-    raise UserError(
-        "rule.unknown",
-        f"没有运行中的规则 {rule_id[:128]!r}；secops rules list 可列出。",
-        f"No rule {rule_id[:128]!r} is running; secops rules list shows them.",
+    rules = service.rules.rules
+    found = next((rule for rule in rules if rule.id == said), None) or next(
+        (rule for rule in rules if said and rule.name == said), None
     )
+    if found is None:
+        raise UserError(
+            "rule.unknown",
+            f"没有运行中的规则 {said[:128]!r}；secops rules list 可列出。",
+            f"No rule {said[:128]!r} is running; secops rules list shows them.",
+        )
+    return found
 
 
 def listing(service: Service, tx: Session, now: datetime, *, tenants: frozenset[str] | None = None) -> list[Listed]:
@@ -115,12 +118,12 @@ def set_enabled(
     Raises:
         UserError: no such rule, no such organisation, no reason.
     """
-    find(service, rule_id)
+    rule = find(service, rule_id)
     check_tenant(service, tenant)
     with service.database.begin() as tx:
         switches.set_enabled(
             tx,
-            rule_id=rule_id,
+            rule_id=rule.id,
             tenant=tenant,
             enabled=enabled,
             reason=reason,
@@ -146,13 +149,13 @@ def add_exception(
     Raises:
         UserError: no such rule or organisation, no reason, an expiry that has passed, or a condition that means nothing.
     """
-    find(service, rule_id)
+    rule = find(service, rule_id)
     check_tenant(service, tenant)
     check_condition(condition)
     with service.database.begin() as tx:
         return exceptions.add(
             tx,
-            rule_id=rule_id,
+            rule_id=rule.id,
             tenant=tenant,
             condition=condition,
             reason=reason,

@@ -11,8 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from ca.authority import Authority
 from ca.settings import Settings as CaSettings
@@ -30,11 +29,9 @@ from secops.alert.rule_files import load_inhibitions, load_tactics, load_weights
 from secops.db import Database
 from secops.errors import UserError
 from secops.match.draft import read_draft
-from secops.match.load import list_files, rule_files
 from secops.match.shelf import Shelf
-from secops.match.stored import load_stored
 from secops.notify.backchannel import tell
-from secops.rulebook.folder import tenant_of
+from secops.rule_source import cache_dir, content_dir, imported_dir, load_rules, rule_folders, rules_print
 from secops.settings import ROLES
 from secops.store.files import FileLog
 from secops.store.sqlite import SqliteIndex
@@ -45,6 +42,7 @@ from secops.ticket.services import load_catalogue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
 
     from sqlalchemy.orm import Session
 
@@ -59,16 +57,8 @@ if TYPE_CHECKING:
     from secops.ticket.policy import Policy
     from secops.ticket.services import Catalogue
 
-RulesPrint: TypeAlias = "tuple[tuple[str, int, int], ...]"  # of every rule file: name, time of change, size
-
 SILENCE = timedelta(seconds=10)  # a role that reported nothing for so long is shown as down
 BOX_KEY_BYTES = 32
-
-
-def content_dir() -> Path:
-    """Give the folder that holds rules/, runbooks/ and dashboards/: the checkout's, or the installed package's."""
-    package = Path(__file__).resolve().parent
-    return package.parent if (package.parent / "rules").is_dir() else package / "content"
 
 
 def utcnow() -> datetime:
@@ -312,51 +302,6 @@ def open_index(settings: Settings, folder: Path, log: Log, *, writable: bool) ->
                     f"the Elasticsearch client is not installed ({error.name}); run pip install 'secops[elasticsearch]'",
                 ) from None
             return open_elastic(settings.index, writable=writable)
-
-
-def rule_folders(settings: Settings) -> tuple[Path, ...]:
-    """Where detection rules lie: the product's own, the state folder's, and those in the settings."""
-    own = content_dir() / "rules"
-    folders = (own / "detection", own / "correlation", own / "watch", settings.state / "rules", *settings.detect.rules)
-    return tuple(folder for folder in folders if folder.is_dir())
-
-
-def rules_print(settings: Settings) -> RulesPrint:
-    """What tells one state of the rule files from another without reading them."""
-    found = []
-    folders = rule_folders(settings)
-    for path in (*rule_files(folders), *list_files(folders)):
-        try:
-            seen = path.stat()
-        except FileNotFoundError:  # gone between the walk and the look
-            continue
-        found.append((str(path), seen.st_mtime_ns, seen.st_size))
-    return tuple(found)
-
-
-def cache_dir(settings: Settings) -> Path:
-    """Rules as understood and compiled; may be deleted at any time."""
-    return settings.state / "cache"
-
-
-def imported_dir(settings: Settings) -> Path:
-    """Folders of rules that were imported, each under its name."""
-    return settings.state / "rules" / "imported"
-
-
-def load_rules(settings: Settings) -> RuleSet:
-    """The rules as the folders hold them now; quick when nothing has changed since they were last read.
-
-    What is in a folder that was imported for one tenant is about that tenant alone. Needs no open service, so that processes
-    which only match hold no keys.
-    """
-    imported = [each for each in imported_dir(settings).glob("*") if each.is_dir()]
-    return load_stored(
-        rule_folders(settings),
-        cache_dir(settings),
-        placeholders=settings.detect.placeholders,
-        tenants={f"{each}/": tenant for each in imported if (tenant := tenant_of(each))},
-    )
 
 
 def load_alert_controls(settings: Settings) -> Controls:

@@ -7,10 +7,10 @@ from typing import Final
 
 from secops.bench.figures import Figure, stopwatch
 from secops.records import TicketEvent
+from secops.rule_source import content_dir
 from secops.ticket.calendar_file import load_calendar
 from secops.ticket.clock import evaluate
 from secops.ticket.services import load_catalogue
-from secops.wiring import content_dir
 
 ROUNDS: Final = 2000
 OPENED: Final = datetime(2026, 9, 28, 1, 0, tzinfo=UTC)  # before National Day, with its make-up working days

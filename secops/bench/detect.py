@@ -16,7 +16,7 @@ import orjson
 from secops.bench.examples import example_events, write_events
 from secops.bench.figures import Figure
 from secops.match.load import load_rules
-from secops.wiring import content_dir
+from secops.rule_source import content_dir
 
 EVENTS: Final = 100_000
 LEAST: Final = 100_000  # events of a given file are read again and again until there are so many

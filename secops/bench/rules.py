@@ -12,7 +12,7 @@ from secops.bench.figures import Figure, stopwatch
 from secops.match.engine import Engine
 from secops.match.load import load_rules
 from secops.match.rule import And, Atom, Detection, Not, Or, Pattern, Regex, Rule, Wild
-from secops.wiring import content_dir
+from secops.rule_source import content_dir
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -22,7 +22,7 @@ def show(rule_id: Rule, state: StateOption = None, config: ConfigOption = None, 
         from secops import rule_desk  # noqa: PLC0415 - the matcher's loader; only once there is a service
         from secops.rulebook import exceptions, switches  # noqa: PLC0415 - likewise
 
-        rule_desk.find(service, rule_id)
+        rule_id = rule_desk.find(service, rule_id).id
         now = service.clock()
         with service.database.read() as tx:
             [one] = [each for each in rule_desk.listing(service, tx, now) if each.rule.id == rule_id]

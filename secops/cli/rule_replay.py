@@ -19,7 +19,9 @@ SHOWN = 10
 
 
 def replay(
-    rule: Annotated[str, typer.Argument(metavar="RULE|FILE", help="规则编号或规则文件 / id or file of a rule")],
+    rule: Annotated[
+        str, typer.Argument(metavar="RULE|FILE", help="规则的编号、名称或文件 / id, name or file of a rule")
+    ],
     start: Annotated[
         str, typer.Option("--from", help="起始接收时间，或 7d / received from; 7d: the last 7 days")
     ] = "1d",
@@ -45,7 +47,8 @@ def replay(
         if path.is_file():
             rules, only = rule_desk.rules_of_file(service, path)
         else:
-            rules, only = replaying.rule_with_feeders(service.rules, rule), frozenset({rule})
+            rule_id = rule_desk.find(service, rule).id
+            rules, only = replaying.rule_with_feeders(service.rules, rule_id), frozenset({rule_id})
         with service.database.read() as tx:
             overrides = pipeline.overrides(tx, now)[0] if excepted else None
         found = replaying.replay(

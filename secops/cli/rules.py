@@ -27,7 +27,7 @@ _Folders = Annotated[
 def _paths(given: list[Path] | None) -> list[Path]:
     """Give the folders to read; a folder like the product's own ``rules`` also holds what is not for the matcher."""
     if not given:
-        from secops.wiring import content_dir  # noqa: PLC0415 - the whole service; not needed for folders named
+        from secops.rule_source import content_dir  # noqa: PLC0415 - the whole service; not needed for folders named
 
         given = [content_dir() / "rules"]
     return folders_of_rules(given)

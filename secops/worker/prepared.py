@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from secops import wiring
+from secops import rule_source
 from secops.match.detector import searched
 from secops.match.scan import Databases, write_whole
 from secops.match.stored import decode, encode
@@ -37,8 +37,8 @@ def make_ready(settings: Settings) -> Prepared:
     Raises:
         OSError: a folder cannot be read.
     """
-    rules = wiring.load_rules(settings)
-    folder = wiring.cache_dir(settings)
+    rules = rule_source.load_rules(settings)
+    folder = rule_source.cache_dir(settings)
     engine = compiled(rules, Databases(folder))
     data = encode(rules)
     file = folder / f"{hashlib.sha256(data).hexdigest()}.running"

@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from secops import wiring
+from secops import rule_source
 from secops.worker.prepared import Prepared, make_ready
 
 if TYPE_CHECKING:
@@ -46,13 +46,13 @@ class RuleWatch:
     broken: list[str] = field(default_factory=list)  # what is wrong with the folders as they are now
     lost: list[Refusal] = field(default_factory=list)  # rules that ran and are refused in the folders as they are now
     reload_seconds: float = 0.0  # how long the last change took to be in force
-    _print: wiring.RulesPrint = field(init=False)
+    _print: rule_source.RulesPrint = field(init=False)
     _looked: float = 0.0
     _compiling: Compiling | None = None
 
     def __post_init__(self) -> None:
         """Read and compile what there is; nothing runs before that."""
-        self._print = wiring.rules_print(self.settings)
+        self._print = rule_source.rules_print(self.settings)
         self.running = make_ready(self.settings)
 
     def changed(self) -> Prepared | None:
@@ -62,7 +62,7 @@ class RuleWatch:
             return self._look_after(self._compiling, now)
         if now - self._looked >= self.settings.detect.reload_seconds:
             self._looked = now
-            seen = wiring.rules_print(self.settings)
+            seen = rule_source.rules_print(self.settings)
             if seen != self._print:
                 self._print = seen
                 self._compiling = Compiling(start_compiling(self.settings), now)

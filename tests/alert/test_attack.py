@@ -7,7 +7,7 @@ from secops.alert.group import raise_alerts
 from secops.alert.rule_files import load_tactics
 from secops.db import Database
 from secops.records import Level, Match, RuleInfo
-from secops.wiring import content_dir
+from secops.rule_source import content_dir
 
 NOW = datetime(2026, 11, 24, 8, tzinfo=UTC)
 TACTICS = load_tactics(content_dir() / "rules" / "alert" / "attack.yaml")

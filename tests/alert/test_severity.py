@@ -11,7 +11,7 @@ from secops.alert.rule_files import load_inhibitions, load_weights
 from secops.alert.severity import Entry, Severity, Weights, weigh
 from secops.errors import UserError
 from secops.records import Level
-from secops.wiring import content_dir
+from secops.rule_source import content_dir
 
 PORTAL = Entry(zh="门户网站", en="portal", weight=1, hosts=("portal-*",), networks=(ip_network("10.1.0.0/16"),))
 CORE = Entry(zh="核心", en="core", weight=2, hosts=("portal-01",))

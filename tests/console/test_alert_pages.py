@@ -13,7 +13,7 @@ from secops.alert.group import raise_alerts
 from secops.audit import last
 from secops.console.runbooks import render, runbook
 from secops.records import Alert, Level, Match, RuleInfo
-from secops.wiring import content_dir
+from secops.rule_source import content_dir
 from tests.console.world import RULE, World, open_page, send
 
 PAGES = ["/alerts?sort=severity&muted=no&q=x&tactic=TA0006", "/alerts/silences", "/alerts/maintenance", "/alerts/noise", "/alerts/noise?days=7", "/alerts/attack", "/runbooks/alert-noise.md"]  # fmt: skip
