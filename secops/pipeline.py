@@ -56,10 +56,13 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 
-def ingest(records: Sequence[Record], log: Log, zone: tzinfo) -> tuple[int, int]:
+def ingest(
+    records: Sequence[Record], log: Log, zone: tzinfo, seen: Callable[[Sequence[Event]], None] | None = None
+) -> tuple[int, int]:
     """Collect -> normalise -> store: durable when it returns.
 
-    ``zone`` is that of times that name none. Gives how many events were stored and how many of them are quarantined.
+    ``zone`` is that of times that name none; ``seen`` hears of the events once they are durable. Gives how many events were
+    stored and how many of them are quarantined.
 
     Raises:
         LogFull: nothing was stored.
@@ -71,6 +74,8 @@ def ingest(records: Sequence[Record], log: Log, zone: tzinfo) -> tuple[int, int]
         batches[partition_of(event[TENANT], event.get(HOST) or "", log.partitions)].append(event)
         quarantined += event[KIND] == PIPELINE_ERROR
     log.append(batches, positions_of(records))
+    if seen is not None:
+        seen(events)
     return len(events), quarantined
 
 

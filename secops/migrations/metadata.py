@@ -7,6 +7,9 @@ import secops.audit
 import secops.outbox
 import secops.progress
 import secops.rulebook.tables
+import secops.searches
+import secops.source_health
+import secops.source_quotas
 import secops.sources
 import secops.ticket.tables  # noqa: F401 - importing a module registers its tables
 from ca.tables import CaBase

@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from prometheus_client import CollectorRegistry
+from sqlalchemy.exc import SQLAlchemyError
 
 from monitors import collector as collecting
 from monitors.record import SinkFull
-from secops import pipeline, sources, status
+from secops import pipeline, source_health, sources, status
 from secops.worker import metrics
 from secops.worker.audit_feed import AUDIT, audit_records
 from secops.worker.batcher import Batcher
 from secops.worker.default_collectors import default_collectors
 from secops.worker.probing import probe_forever
+from secops.worker.source_tally import SourceTally
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping, Sequence
@@ -31,6 +33,7 @@ REFRESH_SECONDS = 0.1
 REPORT_SECONDS = 1.0
 RESTART_SECONDS = 5.0
 DRAIN_SECONDS = 5.0
+SOURCES = "sources"  # among the errors that the overview shows
 
 
 class IngestRole:
@@ -48,11 +51,12 @@ class IngestRole:
         self.batcher = Batcher(self._write, batch_events=settings.batch_events, queue_events=settings.queue_events)
         self.collectors: dict[str, collecting.Collector] = {}
         self.errors: dict[str, str] = {}
+        self.tally = SourceTally(time.monotonic())
         self._published: dict[tuple[str, str], int] = {}
 
     def _write(self, records: Sequence[Record]) -> None:
         started = time.perf_counter()
-        stored, quarantined = pipeline.ingest(records, self.log, self.zone)
+        stored, quarantined = pipeline.ingest(records, self.log, self.zone, self.tally.add)
         self.metrics.batch_seconds.observe(time.perf_counter() - started)
         self.metrics.stored.inc(stored)
         self.metrics.quarantined.inc(quarantined)
@@ -149,6 +153,7 @@ class IngestRole:
         """Once a second: tokens, metrics, status."""
         while not await collecting.stopped_within(stop, REPORT_SECONDS):
             await asyncio.to_thread(self._load_tokens)
+            await asyncio.to_thread(self._note_sources)
             self._publish()
             status.report(self.service.run_dir, "ingest", self.detail(), self.service.clock())
 
@@ -161,6 +166,18 @@ class IngestRole:
         self._tokens_read = time.monotonic()
         with self.service.database.read() as tx:
             self.tokens = sources.tenants_by_token(tx)
+
+    def _note_sources(self) -> None:
+        """Store what came from which source; sums that cannot be stored now are told as an error, not as an end of the role."""
+        taken = self.tally.take(time.monotonic())
+        if taken is None:
+            return
+        try:
+            with self.service.database.begin() as tx:
+                source_health.record(tx, *taken)
+            self.errors.pop(SOURCES, None)
+        except SQLAlchemyError as error:
+            self.errors[SOURCES] = f"{type(error).__name__}: {error}"[:500]
 
     def _publish(self) -> None:
         self.metrics.queued.set(self.batcher.queued)
