@@ -16,7 +16,7 @@ from starlette.middleware import Middleware
 from starlette.responses import Response
 from starlette.routing import Route
 
-from secops.api import alerts, alerts_muted, events, health, oidc, pki, rules, tickets
+from secops.api import alerts, alerts_muted, events, health, oidc, pki, rules, sources, tickets
 from secops.api.edge import BodyLimit, Edge, ErrorGuard, HostCheck, SecurityHeaders, respond
 from secops.api.problems import json_response
 from secops.console import PAGES
@@ -45,7 +45,7 @@ def create_app(service: Service) -> FastAPI:
     app.state.port = "console"
     _add_pages(app, PAGES, pages, edge)
     app.router.routes.append(Route("/live", live, methods=["GET"], include_in_schema=False))
-    for noun in (events, alerts, alerts_muted, rules, tickets):
+    for noun in (events, alerts, alerts_muted, rules, sources, tickets):
         app.include_router(noun.router(), prefix="/api/v1")
     for router in (health.router(), pki.router(), oidc.router(service)):
         app.include_router(router)

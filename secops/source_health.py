@@ -152,6 +152,25 @@ def forget(tx: Session, row: SourceRow, *, actor: str, now: datetime) -> None:
     tx.delete(row)
 
 
+def summary(row: SourceRow, now: datetime) -> dict[str, Any]:
+    """A source as JSON: times in UTC, spans in seconds."""
+    return {
+        "id": row.id,
+        "tenant": row.tenant,
+        "collector": row.collector,
+        "host": row.host,
+        "first_seen": row.first_seen,
+        "last_seen": row.last_seen,
+        "silent": row.silent_at(now),
+        "events": row.events,
+        "events_per_second": round(row.rate_at(now), 3),
+        "lag_seconds": max(0, row.lag_ms) / 1000,
+        "clock_ahead_seconds": row.ahead_ms / 1000,
+        "quarantined": row.quarantined,
+        "unparsed": row.unparsed,
+    }
+
+
 def mark(tx: Session) -> int:
     """A number that grows with every event that was counted."""
     return int(tx.scalar(sa.select(sa.func.sum(SourceRow.events))) or 0)

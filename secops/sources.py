@@ -66,4 +66,4 @@ def tokens(tx: Session) -> Sequence[SourceTokenRow]:
 def tenants_by_token(tx: Session) -> dict[str, str]:
     """Give the tenant of each live token's SHA-256 (hexadecimal)."""
     live = sa.select(SourceTokenRow.token_sha256, SourceTokenRow.tenant).where(SourceTokenRow.revoked_at.is_(None))
-    return dict(tx.execute(live).tuples().all())
+    return {row.token_sha256: row.tenant for row in tx.execute(live)}

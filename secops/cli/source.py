@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from secops import sources
-from secops.cli.context import ConfigOption, JsonOption, StateOption, emit, open_from, operator, table
+from secops import source_health, sources
+from secops.cli.context import ConfigOption, JsonOption, StateOption, emit, local, open_from, operator, table
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HEALTH: Final = [
+    "单位 tenant",
+    "主机 host",
+    "方式 way",
+    "状态 state",
+    "条/秒 /s",
+    "最近 last",
+    "延迟秒 lag s",
+    "时钟快秒 ahead s",
+    "未理解 unread",
+]
 
 app = typer.Typer(help="日志来源令牌 / tokens of log sources", no_args_is_help=True)
 
@@ -32,8 +47,16 @@ def add(
 
 
 @app.command("list")
-def list_tokens(state: StateOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """列出令牌（不含令牌本身）/ List tokens, without the tokens themselves."""
+def list_tokens(
+    health: Annotated[bool, typer.Option(help="列出来源及其健康状况 / list sources and how they are doing")] = False,
+    state: StateOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """列出令牌（不含令牌本身），或各来源的健康状况 / List tokens, without the tokens themselves, or how sources are doing."""
+    if health:
+        _list_health(state, config, as_json)
+        return
     with open_from(state, config) as service, service.database.read() as tx:
         rows = [
             {"id": r.id, "tenant": r.tenant, "name": r.name, "created_at": r.created_at, "revoked_at": r.revoked_at}
@@ -53,3 +76,24 @@ def revoke(token_id: int, state: StateOption = None, config: ConfigOption = None
         with service.database.begin() as tx:
             sources.revoke_token(tx, token_id, actor=operator().username, now=service.clock())
         emit({"revoked": token_id}, as_json, f"已吊销 / revoked: {token_id}")
+
+
+def _list_health(state: Path | None, config: Path | None, as_json: bool) -> None:
+    with open_from(state, config) as service, service.database.read() as tx:
+        now = service.clock()
+        rows = [source_health.summary(row, now) for row in source_health.find(tx, tenants=None)]
+    emit(rows, as_json, lambda: table([_line(row) for row in rows], HEALTH))
+
+
+def _line(row: dict[str, Any]) -> list[str]:
+    return [
+        str(row["tenant"]),
+        str(row["host"]),
+        str(row["collector"]),
+        "静默 silent" if row["silent"] else "正常 sending",
+        f"{row['events_per_second']:.1f}",
+        local(row["last_seen"]),
+        f"{row['lag_seconds']:.1f}",
+        f"{row['clock_ahead_seconds']:.0f}",
+        str(row["quarantined"] + row["unparsed"]),
+    ]

@@ -21,6 +21,7 @@ from secops.console import (
     rules,
     runbooks,
     silences,
+    sources,
     tickets,
 )
 
@@ -37,6 +38,7 @@ PAGES = (
     *rule_imports.ROUTES,
     *rule_actions.ROUTES,
     *rules.ROUTES,
+    *sources.ROUTES,
     *people.ROUTES,
     *certificates.ROUTES,
     *audit.ROUTES,

@@ -34,6 +34,7 @@ NAVIGATION: Final = (
     Entry("/tickets", N_("Tickets"), "tickets", Permission.TICKETS_READ),
     Entry("/evidence", N_("Evidence"), "evidence", Permission.EVIDENCE_READ),
     Entry("/rules", N_("Rules"), "rules", Permission.RULES_READ),
+    Entry("/sources", N_("Sources"), "sources", Permission.SOURCES_READ),
     Entry("/people", N_("People"), "people", Permission.PEOPLE_READ),
     Entry("/audit", N_("Audit trail"), "audit", Permission.AUDIT_READ),
 )
@@ -202,6 +203,8 @@ RANGES: Final[Mapping[str, tuple[str, int]]] = {  # key -> message id, minutes; 
 }
 
 DONE: Final[Mapping[str, str]] = {
+    "token-revoked": N_("The token is revoked; senders that use it are refused."),
+    "source-forgotten": N_("The source is off the list."),
     "acknowledged": N_("The alert is acknowledged."),
     "closed": N_("The alert is closed."),
     "silenced": N_("The silence is made."),

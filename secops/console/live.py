@@ -17,6 +17,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 
 from identity.principal import Permission, can
+from secops import source_health
 from secops.alert.tables import AlertEventRow
 from secops.api.problems import Forbidden, Refusal
 from secops.api.session import need_session
@@ -46,6 +47,7 @@ TOPICS: Final[Mapping[str, Permission]] = {
     "tickets": Permission.TICKETS_READ,
     "audit": Permission.AUDIT_READ,
     "trials": Permission.EVENTS_READ,
+    "sources": Permission.SOURCES_READ,
     "overview": Permission.OVERVIEW_READ,
 }
 
@@ -149,11 +151,19 @@ def counters(service: Service) -> dict[str, int]:
     """A number for each topic that grows when something there changed."""
     with service.database.read() as tx:
         last = [tx.scalar(sa.select(sa.func.max(row.id))) or 0 for row in (AlertEventRow, TicketEventRow, AuditRow)]
+        heard = source_health.mark(tx)
     try:
         events = sum(service.index.position(partition) for partition in range(service.log.partitions))
     except IndexUnavailable:
         events = 0  # another number than before and after: pages look when it is gone and when it is back
-    return {"alerts": last[0], "tickets": last[1], "audit": last[2], "events": events, "trials": previews.mark(service)}
+    return {
+        "alerts": last[0],
+        "tickets": last[1],
+        "audit": last[2],
+        "events": events,
+        "trials": previews.mark(service),
+        "sources": heard,
+    }
 
 
 async def live(request: Request) -> Response:

@@ -116,6 +116,7 @@ API = {
     "/api/v1/silences": Permission.ALERTS_READ,
     "/api/v1/maintenance-windows": Permission.ALERTS_READ,
     "/api/v1/noise": Permission.ALERTS_READ,
+    "/api/v1/sources": Permission.SOURCES_READ,
     "/api/v1/tickets": Permission.TICKETS_READ,
     "/api/v1/tickets/{ticket_id}": Permission.TICKETS_READ,
     "/api/v1/rules": Permission.RULES_READ,

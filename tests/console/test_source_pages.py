@@ -1,0 +1,151 @@
+"""The pages of sources: ready configuration with a token shown once, the first event arriving, health, samples, rights."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from datetime import timedelta
+
+import pytest
+
+from identity.principal import Role
+from monitors import collector
+from monitors.record import Record
+from secops import source_health, sources
+from secops.audit import last
+from secops.console.snippets import SENDERS, place, snippet
+from secops.normalise import normalise
+from secops.settings import Ingest
+from secops.source_health import Window, key_of
+from tests.console.world import World, open_page, send
+
+PAGES = ["/sources", *(f"/sources/connect?kind={kind}&tenant=city" for kind in SENDERS)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def people(world: World) -> None:
+    world.add("north-admin", Role.SYSTEM_ADMIN, organization="north")
+
+
+def arrive(world: World, host: str, text: str = "hello", *, tenant: str = "city", kind: str = "syslog") -> int:
+    """An event of a host is noted as the ingest role does; gives the source's id."""
+    raw = f"<38>1 {world.clock():%Y-%m-%dT%H:%M:%SZ} {host} app - - - {text}".encode()
+    windows: dict[source_health.Key, Window] = {}
+    for event in normalise([Record(raw, world.clock(), kind, "192.0.2.1:1", tenant, "syslog")]):
+        windows.setdefault(key_of(event), Window()).add(event)
+    with world.service.database.begin() as tx:
+        source_health.record(tx, windows, 1.0)
+    with world.service.database.read() as tx:
+        return next(row.id for row in source_health.find(tx, tenants=None) if row.host == host)
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_every_page_opens_in_both_languages_for_who_reads_sources(world: World, path: str) -> None:
+    arrive(world, "page-1")
+    for username in ("admin", "officer", "keeper"):
+        for lang in ("zh", "en"):
+            with world.client(username, lang=lang) as client:
+                assert "%(" not in open_page(client, path, within=1).text.replace("%s\\n", "")
+    with world.client("inspector") as client:
+        assert client.get(path).status_code == 403
+
+
+@pytest.mark.parametrize("kind", list(SENDERS))
+def test_a_snippet_has_everything_in_place(world: World, kind: str) -> None:
+    sender = SENDERS[kind]
+    where = place(world.service.settings, kind, "city")
+    text = snippet(kind, where, "sk_x")
+    assert "localhost" in text
+    assert str(where.port) in text
+    assert ("sk_x" in text) is sender.token
+    assert not re.search(r"\{(host|port|ca|token)\}|\{\{", text)
+    assert f'kind = "{sender.collector}"' in where.wanted, "only loopback listens by default, and the page says so"
+    assert sender.collector in collector.kinds()
+
+
+def test_a_configured_listener_is_found_by_its_tenant(world: World) -> None:
+    tls = {"certificate_file": "c", "key_file": "k", "client_ca_file": "a", "peers": {"gw.north": "north"}}
+    relp = {"kind": "relp", "host": "0.0.0.0", "port": 2600, "tls": tls}
+    settings = world.service.settings.model_copy(update={"ingest": Ingest(collectors={"relp": relp})})
+    for tenant in ("city", "north"):
+        where = place(settings, "rsyslog-relp", tenant)
+        assert (where.port, where.reachable, where.wanted) == (2600, True, "")
+    assert place(settings, "rsyslog-relp", "south").wanted
+
+
+def test_a_token_is_shown_once_and_belongs_to_its_tenant(world: World) -> None:
+    page = "/sources/connect?kind=vector&tenant=north"
+    with world.client("north-admin") as client:
+        made = send(client, page, page, name="edge")
+        token = re.search(r"sk_[\w-]{20,}", made.text)
+        assert token
+        assert token[0] not in client.get(page).text + client.get("/sources").text
+    with world.service.database.read() as tx:
+        assert sources.tenants_by_token(tx)[hashlib.sha256(token[0].encode()).hexdigest()] == "north"
+        made_known = last(tx, action="source.token_created")
+        assert made_known is not None
+        assert made_known.tenant == "north"
+
+
+def test_nobody_makes_or_ends_what_is_not_his(world: World) -> None:
+    with world.service.database.begin() as tx:
+        sources.create_token(tx, tenant="city", name="city-only", actor="t", now=world.clock())
+        number = sources.tokens(tx)[0].id
+    page = "/sources/connect?kind=vector&tenant=north"
+    with world.client("north-admin") as client:
+        assert "city-only" not in client.get("/sources").text
+        assert client.get("/sources/connect?kind=vector&tenant=city").status_code == 403
+        assert send(client, page, "/sources/connect?kind=vector&tenant=city").status_code == 403
+        assert send(client, page, f"/sources/tokens/{number}/revoke").status_code == 404
+    with world.client("officer") as client:
+        assert send(client, "/me", page).status_code == 403, "an officer reads sources and makes no tokens"
+    with world.client("admin") as client:
+        assert send(client, page, f"/sources/tokens/{number}/revoke").status_code == 303
+    with world.service.database.read() as tx:
+        assert next(one for one in sources.tokens(tx) if one.id == number).revoked_at is not None
+
+
+def test_the_first_event_shows_and_only_from_the_moment_of_asking(world: World) -> None:
+    arrive(world, "old-1")
+    since = (world.clock() + timedelta(seconds=1)).isoformat().replace("+", "%2B")
+    page = f"/sources/connect?kind=rsyslog-tcp&tenant=city&since={since}"
+    with world.client("officer") as client:
+        assert "正在等待" in client.get(page).text
+        world.clock.forward(seconds=2)
+        number = arrive(world, "new-1")
+        shown = client.get(page).text.split('id="arrivals"')[1]
+        assert "已收到第一条事件" in shown
+        assert f"/sources/{number}" in shown
+        assert "old-1" not in shown
+
+
+def test_samples_are_for_who_reads_events_and_a_tenant_sees_its_own(world: World) -> None:
+    number = arrive(world, "sample-1", "<b>odd</b> words")
+    with world.client("officer") as client:
+        text = client.get(f"/sources/{number}").text
+        assert "&lt;b&gt;odd&lt;/b&gt; words" in text
+    with world.client("admin") as client:
+        text = client.get(f"/sources/{number}").text
+        assert "odd" not in text
+    with world.client("county") as client:
+        assert client.get(f"/sources/{number}").status_code != 200
+        assert "sample-1" not in client.get("/sources").text
+        assert "sample-1" not in client.get("/api/v1/sources").text
+    with world.client("officer") as client:
+        [found] = [one for one in client.get("/api/v1/sources").json()["sources"] if one["host"] == "sample-1"]
+        assert (found["events"], found["unparsed"], found["silent"], found["tenant"]) == (1, 1, False, "city")
+
+
+def test_a_source_out_of_service_goes_off_the_list(world: World) -> None:
+    number = arrive(world, "gone-1")
+    with world.client("admin") as client:
+        assert send(client, f"/sources/{number}", f"/sources/{number}/forget").status_code == 303
+        assert "gone-1" not in client.get("/sources").text
+    assert arrive(world, "gone-1") != number
+
+
+@pytest.mark.parametrize("query", ["kind=x", "kind=vector&tenant=nobody", "kind=vector&since=x%00", "kind=vector&since=2026"])  # fmt: skip
+def test_odd_addresses_are_no_faults(world: World, query: str) -> None:
+    with world.client("admin") as client:
+        assert client.get(f"/sources/connect?{query}").status_code in {200, 403, 404}
+        assert client.get("/sources/99999999999999999").status_code in {404, 400, 422}
