@@ -40,7 +40,7 @@ LOOK_SECONDS: Final = 0.3
 RECHECK_LOOKS: Final = 20
 PULSE_SECONDS: Final = 10.0
 MOST_STREAMS: Final = 200
-MOST_OF_ONE: Final = 12  # streams of one session: tabs
+MOST_OF_ONE: Final = 12  # streams of one person: tabs, however often he logged in
 TOPICS: Final[Mapping[str, Permission]] = {
     "events": Permission.EVENTS_READ,
     "alerts": Permission.ALERTS_READ,
@@ -57,6 +57,7 @@ class Stream:
     """One open page: what it wants to hear, whose session it lives by, and what it has not been told yet."""
 
     topic: str
+    account_id: str
     session_id: str
     by_certificate: bool
     pending: set[str] = field(default_factory=set)
@@ -89,7 +90,8 @@ class Hub:
         Raises:
             Refusal: there are too many.
         """
-        mine = sum(stream.session_id == session.id for stream in self._streams)
+        person = session.principal.account_id
+        mine = sum(stream.account_id == person for stream in self._streams)
         if len(self._streams) >= MOST_STREAMS or mine >= MOST_OF_ONE:
             raise Refusal(
                 503,
@@ -98,7 +100,7 @@ class Hub:
                 "Too many live pages are open; reload later.",
                 retry_after=30,
             )
-        stream = Stream(topic, session.id, session.certificate_serial is not None)
+        stream = Stream(topic, person, session.id, session.certificate_serial is not None)
         self._streams.add(stream)
         return stream
 

@@ -107,6 +107,9 @@ def test_streams_of_one_session_are_bounded(world: World) -> None:
                 assert answer.status_code == 200
                 opened.append(answer)
             assert client.get("/live?topic=overview").status_code == 503
+            with world.client() as other:
+                other.cookies.set(COOKIE, world.log_in("county"), domain="localhost.local")
+                assert other.get("/live?topic=overview").status_code == 503, "another login of the same person"
         finally:
             for answer in opened:
                 answer.close()
