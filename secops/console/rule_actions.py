@@ -11,7 +11,7 @@ from secops.console.charts import SHANGHAI
 from secops.console.rules import find, manages, page_of
 from secops.console.visit import MAX_DIGITS, Page, Routes
 from secops.errors import UserError
-from secops.match.overrides import read_exception
+from secops.match.overrides import MAX_LENGTH, read_exception
 from secops.match.source import RuleError
 from secops.rulebook import exceptions, switches
 
@@ -46,7 +46,7 @@ def switch(visit: Visit) -> Response:
 def add_exception(visit: Visit) -> Response:
     """Except some events from the rule."""
     rule, tenant = find(visit), _tenant(visit)
-    condition = visit.value("condition")
+    condition = visit.value("condition", limit=MAX_LENGTH + 1)  # never cut to size: it might then except more
     try:
         _readable(condition)
         with visit.service.database.begin() as tx:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 RANGES: Final = ("1h", "24h", "7d", "30d")
 MOST_HOURS: Final = 24 * 31
+MOST_TEXT: Final = 20_000  # characters
 TEMPLATE: Final = """\
 title:
 title_zh:
@@ -76,7 +77,7 @@ def new(visit: Visit) -> Response:
 
 def preview(visit: Visit) -> Response:
     """Begin to try the text over past events; the page of the trial shows how far it is."""
-    text, chosen = visit.value("text"), visit.value("range")
+    text, chosen = _text(visit), visit.value("range")
     chosen = chosen if chosen in RANGES else "24h"
     rule, refused = visit.service.read_draft(text)
     if rule is None:
@@ -110,7 +111,7 @@ def trial(visit: Visit) -> Response:
 
 def publish(visit: Visit) -> Response:
     """Keep the text as a new version and put it in force."""
-    text, reason = visit.value("text"), visit.value("reason", limit=1000)
+    text, reason = _text(visit), visit.value("reason", limit=1000)
     rule, refused = visit.service.read_draft(text)
     if rule is None:
         return _page(visit, Draft(text=text, reason=reason, refused=refused))
@@ -145,6 +146,22 @@ def withdraw(visit: Visit) -> Response:
         )
     service.refresh_rules()
     return visit.to("/rules", "rule_withdrawn")
+
+
+def _text(visit: Visit) -> str:
+    """The rule's text, whole: cut off in the middle it might still be a rule, and mean something else.
+
+    Raises:
+        UserError: it is longer than the editor takes.
+    """
+    text = visit.value("text", limit=MOST_TEXT + 1)
+    if len(text) > MOST_TEXT:
+        raise UserError(
+            "draft.long",
+            f"规则正文超过 {MOST_TEXT} 个字符；请拆分，或放入规则目录。",
+            f"The text has more than {MOST_TEXT} characters; make several rules of it, or put it into a folder of rules.",
+        )
+    return text
 
 
 def _page(visit: Visit, draft: Draft) -> Response:

@@ -224,3 +224,24 @@ def test_an_id_stays_with_those_it_was_used_for_after_the_rule_is_withdrawn(worl
             == 303
         )
         assert send(client, f"/rules/{one}", f"/rules/{one}/withdraw", reason="x").status_code == 303
+
+
+def test_a_text_that_is_too_long_is_refused_and_not_cut(world: World) -> None:
+    rule_id = str(uuid.uuid4())
+    text = DRAFT.format(id=rule_id, user="x") + "# " + "x" * 20_000 + "\ntenants: [city]\n"
+    with world.client("officer") as client:
+        for path in ("/rules/preview", "/rules/publish"):
+            answer = send(client, "/rules/new", path, text=text, reason="x", range="1h")
+            assert answer.status_code == 400, path
+            assert "20000" in answer.text
+        assert client.get(f"/rules/{rule_id}").status_code == 404
+
+
+def test_a_condition_that_is_too_long_is_refused_and_not_cut(world: World, rule_id: str) -> None:
+    path = f"/rules/{rule_id}"
+    condition = "user.name: backup\n" + f"# {'x' * 100}\n" * 250 + "source.ip: 192.0.2.1\n"
+    with world.client("officer") as client:
+        answer = send(client, path, f"{path}/exceptions", tenant="city", condition=condition, reason="too long")
+        assert answer.status_code == 400
+    with world.service.database.read() as tx:
+        assert "too long" not in {one.reason for one in exceptions.of(tx, rule_id)}
