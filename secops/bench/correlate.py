@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 from secops.bench.figures import Figure, stopwatch
 from secops.match.rule import Correlation, CorrelationType
-from secops.match.windows import Entry, window_of
+from secops.match.window import Entry
+from secops.match.windows import window_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

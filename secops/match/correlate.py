@@ -19,7 +19,8 @@ from secops.match.keys import Kept, digest, group_value
 from secops.match.rule import Correlation, CorrelationType, Rule
 from secops.match.stateful import Firing, Untimed
 from secops.match.text import measured, text_of
-from secops.match.windows import MICROSECONDS, NEVER, Entry, Window, window_of
+from secops.match.window import MICROSECONDS, NEVER, Entry, Window
+from secops.match.windows import window_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

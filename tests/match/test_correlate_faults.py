@@ -7,7 +7,8 @@ from pathlib import Path
 
 from secops.match.detector import Detector
 from secops.match.rule import Correlation
-from secops.match.windows import Entry, window_of
+from secops.match.window import Entry
+from secops.match.windows import window_of
 from tests.match.test_correlate import COUNT, LATENESS, event, numbered, ruleset, run
 
 

@@ -27,7 +27,8 @@ from secops.match.kind import DAY, Keys, Kind, Place
 from secops.match.rule import Rule, Watch
 from secops.match.stateful import Firing, Untimed
 from secops.match.text import measured
-from secops.match.windows import COMPARE, NEVER, percentile, total
+from secops.match.window import COMPARE, NEVER
+from secops.match.window_counts import percentile, total
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
