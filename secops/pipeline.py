@@ -23,7 +23,7 @@ from secops.errors import UserError
 from secops.evidence import bundle
 from secops.match.detector import microseconds
 from secops.match.overrides import Overrides, RuleException, read_exception
-from secops.match.source import RuleError
+from secops.match.source import RuleError, document_at
 from secops.normalise import normalise
 from secops.records import EVENT_ID, HOST, INGESTED, KIND, PIPELINE_ERROR, TENANT, Event, EventId, Exhibit
 from secops.rulebook import exceptions, stats, switches
@@ -343,13 +343,18 @@ def _audit_exhibit(tx: Session, tenant: str, targets: list[str]) -> Exhibit:
 
 
 def _rule_exhibit(service: Service, alert: Alert) -> Exhibit | None:
-    """Give the rule file as it is now; none for rules of the service's own code."""
-    for rule in service.rules.rules:
-        if rule.info.id == alert.rule_id and (path := Path(rule.info.source)).is_file():
-            return Exhibit(
-                tenant=alert.tenant, path=f"rules/{path.name}", media_type="application/yaml", content=path.read_bytes()
-            )
-    return None
+    """Give the rule as its file holds it now; none for rules of the service's own code.
+
+    A file in which other tenants have rules of their own is not given whole.
+    """
+    rules = service.rules.rules
+    rule = next((one for one in rules if one.id == alert.rule_id), None)
+    if rule is None or not (path := Path(rule.file)).is_file():
+        return None
+    content = path.read_bytes()
+    if any(one.tenants and alert.tenant not in one.tenants for one in rules if one.file == rule.file):
+        content = f"{document_at(content.decode('utf-8', 'replace'), rule.line)}\n".encode()
+    return Exhibit(tenant=alert.tenant, path=f"rules/{path.name}", media_type="application/yaml", content=content)
 
 
 def _previous_pack(service: Service) -> str:

@@ -13,6 +13,7 @@ from secops.console import rule_list
 from secops.console.tickets import organisation_names
 from secops.console.visit import Page, Routes, member
 from secops.match.rule import Correlation
+from secops.match.source import document_at
 from secops.records import Level
 from secops.rulebook import drafts, exceptions, stats, switches
 
@@ -126,9 +127,7 @@ def source_text(rule: Rule) -> str:
         return ""
     if len(text) > MOST_SOURCE:
         return ""
-    lines = text.splitlines()[max(rule.line - 1, 0) :]
-    end = next((at for at, line in enumerate(lines) if at and line.startswith("---")), len(lines))
-    return "\n".join(lines[:end]).strip("\n")
+    return document_at(text, rule.line)
 
 
 def _known(visit: Visit, rule: Rule) -> Known:

@@ -168,3 +168,10 @@ def read_documents(data: bytes) -> Iterator[tuple[int, Any]]:
         mark = getattr(error, "problem_mark", None)
         problem = getattr(error, "problem", None) or str(error)
         raise RuleError(mark.line + 1 if mark else 1, f"不是合法的 YAML：{problem}", f"not YAML: {problem}") from error
+
+
+def document_at(text: str, line: int) -> str:
+    """The text of the document that starts on a line (as ``read_documents`` counts them), without those around it."""
+    lines = text.splitlines()[max(line - 1, 0) :]
+    end = next((at for at, each in enumerate(lines) if at and each.startswith("---")), len(lines))
+    return "\n".join(lines[:end]).strip("\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from dataclasses import replace
 from datetime import timedelta
 
 import httpx
@@ -11,6 +12,7 @@ import pytest
 
 from secops.console.charts import SHANGHAI
 from secops.match.overrides import Tally
+from secops.pipeline import _rule_exhibit
 from secops.rulebook import drafts, exceptions, stats, switches
 from tests.console.world import FAILED, World, send
 from tests.waiting import wait_until
@@ -245,3 +247,22 @@ def test_a_condition_that_is_too_long_is_refused_and_not_cut(world: World, rule_
         assert answer.status_code == 400
     with world.service.database.read() as tx:
         assert "too long" not in {one.reason for one in exceptions.of(tx, rule_id)}
+
+
+def test_a_county_s_evidence_holds_no_other_county_s_rules(world: World) -> None:
+    """One file of rules may hold rules of several organisations; a pack leaves the house."""
+    folder = world.service.console_rules_dir
+    folder.mkdir(parents=True, exist_ok=True)
+    texts = [DRAFT.format(id=name, user=f"secret-of-{name}") + f"tenants: [{name}]\n" for name in ("city", "north")]
+    path = folder / "together.yml"
+    path.write_text("---\n".join(texts), encoding="utf-8")
+    try:
+        world.service.refresh_rules()
+        alert = world.brute_force("198.51.100.99", tenant="north")
+        exhibit = _rule_exhibit(world.service, replace(alert, rule_id="north"))
+        assert exhibit is not None
+        assert b"secret-of-north" in exhibit.content
+        assert b"secret-of-city" not in exhibit.content
+    finally:
+        path.unlink()
+        world.service.refresh_rules()
