@@ -24,6 +24,7 @@ MAX_DEPTH: Final = 32
 MAX_FILE: Final = 1 << 20  # bytes of one file; the reader of rules takes no more either
 MAX_ALL: Final = 1_000_000_000  # bytes of all files
 SHOWN_SKIPPED: Final = 100
+NOBODY: Final = "(import again)"  # no organisation's id; people see it where the rule's tenants stand
 MARK: Final = ".import.json"  # hidden, so that it is no rule file; says which tenant the folder is for
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.ASCII)
 
@@ -98,12 +99,17 @@ def copy(source: Path, target: Path, *, tenant: str, progress: Callable[[int, in
 
 
 def tenant_of(folder: Path) -> str:
-    """Give the tenant an imported folder is for; "" for all, or when nothing is said."""
+    """Give the tenant an imported folder is for; "" for all, or when nothing is said.
+
+    A mark that is damaged is no word for everybody: such a folder's rules run for ``NOBODY`` until it is imported anew.
+    """
     try:
         said = orjson.loads((folder / MARK).read_bytes())
         return str(said["tenant"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except FileNotFoundError:
         return ""
+    except (OSError, ValueError, KeyError, TypeError):
+        return NOBODY
 
 
 def _take(source: Path, target: Path, name: str, copied: Copied) -> bool:

@@ -121,3 +121,10 @@ def test_a_name_is_a_plain_folder_name_or_refused(name: str) -> None:
 
 def test_the_name_comes_from_the_folder(tmp_path: Path) -> None:
     assert folder.name_for(tmp_path / "Sigma HQ (2026)") == "sigma-hq-2026"
+
+
+def test_a_folder_whose_mark_is_damaged_runs_for_nobody(tmp_path: Path) -> None:
+    assert folder.tenant_of(tmp_path) == ""
+    for damaged in (b"", b"{", b"[]", b"{}"):
+        (tmp_path / folder.MARK).write_bytes(damaged)
+        assert folder.tenant_of(tmp_path) == folder.NOBODY
