@@ -59,6 +59,7 @@ class Surroundings:
     counters: Counters = field(default_factory=Counters)
     positions: Mapping[str, Any] = field(default_factory=dict)  # source -> where to resume, as the log stored it
     refresh_tokens: Callable[[], None] = lambda: None  # asked before a token is refused: it may be a second old
+    wait: Callable[[str], float] = lambda _tenant: 0.0  # seconds that a tenant over its quota has to wait; 0: none
     tokens: Callable[[], Mapping[str, str]] = dict  # SHA-256 of a push token (hex) -> tenant, read at every request
 
 

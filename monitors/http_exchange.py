@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
@@ -145,6 +146,10 @@ class Intake:
         Raises:
             Refusal: 429; nothing was counted.
         """
+        if (seconds := self._collector.surroundings.wait(tenant)) > 0:
+            raise Refusal(
+                TOO_MANY, "超过本单位配额", "over this organisation's quota", retry_after=max(1, math.ceil(seconds))
+            )
         bucket = self._buckets.setdefault(tenant, Bucket(self._settings.rate, self._settings.burst))
         wait = bucket.take(events, asyncio.get_running_loop().time())
         if wait > 0:

@@ -130,6 +130,10 @@ class Ingest(Section):
     queue_events: int = Field(
         50_000, ge=1, description="events waiting before senders are slowed or datagrams counted as lost"
     )
+    events_per_second: int = Field(
+        0, ge=0, description="quota of every tenant that has none of its own (`secops source quota`); 0: no bound"
+    )
+    bytes_per_day: int = Field(0, ge=0, description="likewise; beyond it a tenant goes on at a tenth of its rate")
     collectors: dict[str, dict[str, Any]] = Field(
         default_factory=dict,
         description="collectors by name, each with `kind` and that kind's own settings; they stand beside the defaults",

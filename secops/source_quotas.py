@@ -117,5 +117,25 @@ def usage_of(tx: Session, day: date, *, tenants: frozenset[str] | None = None) -
     return tx.scalars(query if tenants is None else query.where(UsageRow.tenant.in_(tenants))).all()
 
 
+def summary(tx: Session, usual: Quota, day: date, tenants: Sequence[str]) -> list[dict[str, str | int]]:
+    """Quota of each of ``tenants`` (``usual`` for those without their own) and what it sent on ``day``."""
+    own, used = quotas(tx), {row.tenant: row for row in usage_of(tx, day, tenants=frozenset(tenants))}
+    rows: list[dict[str, str | int]] = []
+    for tenant in tenants:
+        quota, one = own.get(tenant, usual), used.get(tenant)
+        row: dict[str, str | int] = {
+            "tenant": tenant,
+            "own": int(tenant in own),
+            "events_per_second": quota.events_per_second,
+            "bytes_per_day": quota.bytes_per_day,
+            "events": one.events if one else 0,
+            "bytes": one.bytes if one else 0,
+            "slowed": one.slowed if one else 0,
+            "dropped": one.dropped if one else 0,
+        }
+        rows.append(row)
+    return rows
+
+
 def _words(quota: QuotaRow | Quota | None) -> str:
     return "" if quota is None else f"{quota.events_per_second}/s, {quota.bytes_per_day} B/d"

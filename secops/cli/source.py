@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from secops import source_health, sources
+from secops import source_health, source_quotas, sources
 from secops.cli.context import ConfigOption, JsonOption, StateOption, emit, local, open_from, operator, table
+from secops.source_quotas import Quota
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,6 +23,16 @@ HEALTH: Final = [
     "延迟秒 lag s",
     "时钟快秒 ahead s",
     "未理解 unread",
+]
+QUOTAS: Final = [
+    "单位 tenant",
+    "自有 own",
+    "条/秒 events/s",
+    "字节/日 bytes/day",
+    "今日条数 events",
+    "今日字节 bytes",
+    "被限速 slowed",
+    "丢弃 dropped",
 ]
 
 app = typer.Typer(help="日志来源令牌 / tokens of log sources", no_args_is_help=True)
@@ -76,6 +87,42 @@ def revoke(token_id: int, state: StateOption = None, config: ConfigOption = None
         with service.database.begin() as tx:
             sources.revoke_token(tx, token_id, actor=operator().username, now=service.clock())
         emit({"revoked": token_id}, as_json, f"已吊销 / revoked: {token_id}")
+
+
+@app.command()
+def quota(
+    tenant: Annotated[str, typer.Argument(help="单位；不填则列出 / organisation; without it they are listed")] = "",
+    events_per_second: Annotated[
+        int | None, typer.Option(help="每秒条数，0 不限 / events a second, 0: no bound")
+    ] = None,
+    bytes_per_day: Annotated[int | None, typer.Option(help="每日字节，0 不限 / bytes a day, 0: no bound")] = None,
+    default: Annotated[bool, typer.Option(help="恢复为系统设置 / go back to the settings")] = False,
+    state: StateOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """查看或设置单位的上报配额 / Show or set how much an organisation may send."""
+    with open_from(state, config) as service:
+        usual = Quota(service.settings.ingest.events_per_second, service.settings.ingest.bytes_per_day)
+        now = service.clock()
+        with service.database.begin() as tx:
+            own = source_quotas.quotas(tx)
+            if tenant and (default or events_per_second is not None or bytes_per_day is not None):
+                before = own.get(tenant, usual)
+                wanted = Quota(
+                    before.events_per_second if events_per_second is None else events_per_second,
+                    before.bytes_per_day if bytes_per_day is None else bytes_per_day,
+                )
+                source_quotas.set_quota(tx, tenant, None if default else wanted, actor=operator().username, now=now)
+        with service.database.read() as tx:
+            rows = [
+                one
+                for one in source_quotas.summary(
+                    tx, usual, now.date(), [one.id for one in service.identity.organizations()]
+                )
+                if not tenant or one["tenant"] == tenant
+            ]
+    emit(rows, as_json, lambda: table([[str(value) for value in one.values()] for one in rows], QUOTAS))
 
 
 def _list_health(state: Path | None, config: Path | None, as_json: bool) -> None:

@@ -15,6 +15,7 @@ from secops.console import (
     noise,
     overview,
     people,
+    quotas,
     rule_actions,
     rule_editor,
     rule_imports,
@@ -38,6 +39,7 @@ PAGES = (
     *rule_imports.ROUTES,
     *rule_actions.ROUTES,
     *rules.ROUTES,
+    *quotas.ROUTES,  # before sources: /sources/quotas is no source's id
     *sources.ROUTES,
     *people.ROUTES,
     *certificates.ROUTES,

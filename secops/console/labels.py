@@ -203,6 +203,7 @@ RANGES: Final[Mapping[str, tuple[str, int]]] = {  # key -> message id, minutes; 
 }
 
 DONE: Final[Mapping[str, str]] = {
+    "quota": N_("The quota holds within a second."),
     "token-revoked": N_("The token is revoked; senders that use it are refused."),
     "source-forgotten": N_("The source is off the list."),
     "acknowledged": N_("The alert is acknowledged."),

@@ -2,18 +2,25 @@
 
 One thread normalises and appends, so the event loop goes on receiving; a submitter is answered when its batch is
 durable. The queue is bounded: submitters wait (a TCP sender is slowed), datagrams that find it full are counted as lost.
+
+Every tenant has a queue of its own, and a batch takes from each in turn: a tenant that floods fills its own share of the room
+and no more, and what another submits is durable with the next batch but one at the latest. The service's own
+records (audit trail, probes) count as a tenant without a quota.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+import time
+from collections import Counter, deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from monitors.record import SinkFull
+from secops.source_quotas import Quota
 from secops.store.log import LogFull
+from secops.worker.quota import QuotaBook
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,17 +29,30 @@ if TYPE_CHECKING:
 
 Waiting = tuple["Sequence[Record]", "asyncio.Future[None] | None"]
 
+LOOK_SECONDS: Final = 1.0  # a waiting submitter looks this often whether its quota changed
+OWN: Final = frozenset({"audit", "probe"})  # formats of the service's own records
+
 
 class Batcher:
     """The ingest role's ``Sink``: queue, group, write, answer."""
 
-    def __init__(self, write: Callable[[Sequence[Record]], None], *, batch_events: int, queue_events: int) -> None:
+    def __init__(
+        self,
+        write: Callable[[Sequence[Record]], None],
+        *,
+        batch_events: int,
+        queue_events: int,
+        quota: QuotaBook | None = None,
+    ) -> None:
         self._write = write
         self._batch_events = batch_events
         self._queue_events = queue_events
-        self._queue: deque[Waiting] = deque()
+        self._quota = quota or QuotaBook(Quota(), time.monotonic)
+        self._queues: dict[str, deque[Waiting]] = {}  # those that are not empty, the next to be served first
+        self._waiting: Counter[str] = Counter()  # records by tenant
         self._queued = 0
         self._filled = asyncio.Event()
+        self._hurry = asyncio.Event()
         self._room = asyncio.Condition()
         self.full = False  # the disk is full: nothing is being acknowledged
         self.lost = 0  # datagrams that were queued and could not be stored for want of disk
@@ -42,29 +62,65 @@ class Batcher:
         """Records waiting."""
         return self._queued
 
+    def hurry(self) -> None:
+        """Let nobody wait for his quota any more: the service ends, and what was received is to be stored."""
+        self._hurry.set()
+
     async def submit(self, records: Sequence[Record]) -> None:
-        """Wait for room, then until ``records`` are durable.
+        """Wait for the tenant's quota and for room, then until ``records``, all of one tenant, are durable.
 
         Raises:
             SinkFull: the disk has no room; the records were not taken.
         """
         if not records:
             return
+        tenant = _queue_of(records)
+        if tenant:
+            await self._paced(tenant)
         async with self._room:
-            await self._room.wait_for(lambda: self._queued < self._queue_events)
+            await self._room.wait_for(lambda: self._has_room(tenant))
             done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._put(records, done)
+            self._put(tenant, records, done)
         await done
 
     def offer(self, records: Sequence[Record]) -> bool:
-        """Queue without waiting; ``False`` when the queue or the disk is full."""
-        if self.full or self._queued + len(records) > self._queue_events:
+        """Queue without waiting; ``False`` when the queue or the disk is full, or the tenant is over its quota."""
+        if not records:
+            return True
+        tenant = _queue_of(records)
+        if tenant and self._quota.wait(tenant) > 0:
+            self._quota.drop(tenant, len(records))
             return False
-        self._put(records, None)
+        mine, more = self._waiting[tenant], len(records)
+        if self.full or (mine and mine + more > self._share(tenant)) or self._queued + more > self._most(mine):
+            return False
+        self._put(tenant, records, None)
         return True
 
-    def _put(self, records: Sequence[Record], done: asyncio.Future[None] | None) -> None:
-        self._queue.append((records, done))
+    async def _paced(self, tenant: str) -> None:
+        seconds = self._quota.ask(tenant)
+        while seconds > 0 and not self._hurry.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._hurry.wait(), min(seconds, LOOK_SECONDS))
+            seconds = self._quota.wait(tenant)
+
+    def _has_room(self, tenant: str) -> bool:
+        mine = self._waiting[tenant]
+        return not mine or (mine < self._share(tenant) and self._queued < self._queue_events)
+
+    def _share(self, tenant: str) -> int:
+        """Records that a tenant may have waiting: the room, parted among those who have some."""
+        return max(1, self._queue_events // (len(self._queues) + (tenant not in self._queues)))
+
+    def _most(self, mine: int) -> int:
+        """Records of all tenants up to which a datagram is taken: one that has none waiting finds room in a full queue."""
+        return self._queue_events if mine or not self._queued else 2 * self._queue_events
+
+    def _put(self, tenant: str, records: Sequence[Record], done: asyncio.Future[None] | None) -> None:
+        if tenant:
+            self._quota.take(tenant, len(records), sum(len(record.raw) for record in records))
+        self._queues.setdefault(tenant, deque()).append((records, done))
+        self._waiting[tenant] += len(records)
         self._queued += len(records)
         self._filled.set()
 
@@ -73,8 +129,8 @@ class Batcher:
         stopping = asyncio.ensure_future(stop.wait())
         thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="append")
         try:
-            while self._queue or not stop.is_set():
-                if not self._queue:
+            while self._queues or not stop.is_set():
+                if not self._queues:
                     self._filled.clear()
                     filled = asyncio.ensure_future(self._filled.wait())
                     await asyncio.wait({filled, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -104,14 +160,33 @@ class Batcher:
             raise error
 
     def _take(self) -> tuple[list[Waiting], list[Record]]:
+        """The next batch: in rounds, from each tenant its part; who had to stand back comes first in the next batch."""
         taken: list[Waiting] = []
         records: list[Record] = []
-        while self._queue and (not records or len(records) + len(self._queue[0][0]) <= self._batch_events):
-            waiting = self._queue.popleft()
-            taken.append(waiting)
-            records.extend(waiting[0])
+        served = True
+        while served and self._queues:
+            part = max(1, self._batch_events // len(self._queues))
+            served = sum(self._serve(tenant, part, taken, records) for tenant in list(self._queues)) > 0
         self._queued -= len(records)
         return taken, records
+
+    def _serve(self, tenant: str, part: int, taken: list[Waiting], records: list[Record]) -> bool:
+        """Move about ``part`` records of a tenant into the batch; ``False`` when its next submission does not fit."""
+        queue, before = self._queues[tenant], len(records)
+        while queue and len(records) - before < part:
+            if records and len(records) + len(queue[0][0]) > self._batch_events:
+                break
+            taken.append(queue[0])
+            records.extend(queue.popleft()[0])
+        if len(records) == before:
+            return False
+        self._waiting[tenant] -= len(records) - before
+        del self._queues[tenant]
+        if queue:
+            self._queues[tenant] = queue  # behind the others
+        else:
+            del self._waiting[tenant]
+        return True
 
     def _answer(self, taken: list[Waiting], error: BaseException | None) -> None:
         for records, done in taken:
@@ -123,3 +198,8 @@ class Batcher:
                 done.set_result(None)
             else:
                 done.set_exception(error)
+
+
+def _queue_of(records: Sequence[Record]) -> str:
+    """Whose queue records stand in; "" is the service's own."""
+    return "" if records[0].format in OWN else records[0].tenant

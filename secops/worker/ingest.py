@@ -13,12 +13,15 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from monitors import collector as collecting
 from monitors.record import SinkFull
-from secops import pipeline, source_health, sources, status
+from secops import pipeline, source_quotas, sources, status
+from secops.source_quotas import Quota
 from secops.worker import metrics
 from secops.worker.audit_feed import AUDIT, audit_records
 from secops.worker.batcher import Batcher
 from secops.worker.default_collectors import default_collectors
 from secops.worker.probing import probe_forever
+from secops.worker.quota import QuotaBook
+from secops.worker.source_book import SourceBook
 from secops.worker.source_tally import SourceTally
 
 if TYPE_CHECKING:
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from datetime import tzinfo
 
     from monitors.record import Record
+    from secops.source_quotas import Usage
     from secops.wiring import Service
 
 AUDIT_SECONDS = 0.2
@@ -48,10 +52,14 @@ class IngestRole:
         self._tokens_read = 0.0
         self.zone = _zone(service)
         settings = service.settings.ingest
-        self.batcher = Batcher(self._write, batch_events=settings.batch_events, queue_events=settings.queue_events)
+        self.quota = QuotaBook(Quota(settings.events_per_second, settings.bytes_per_day), time.monotonic)
+        self.batcher = Batcher(
+            self._write, batch_events=settings.batch_events, queue_events=settings.queue_events, quota=self.quota
+        )
         self.collectors: dict[str, collecting.Collector] = {}
         self.errors: dict[str, str] = {}
         self.tally = SourceTally(time.monotonic())
+        self.noted = SourceBook(service.database, self.tally, service.clock, time.monotonic)
         self._published: dict[tuple[str, str], int] = {}
 
     def _write(self, records: Sequence[Record]) -> None:
@@ -70,6 +78,7 @@ class IngestRole:
             positions=self.log.positions(),
             tokens=lambda: self.tokens,
             refresh_tokens=self._refresh_tokens,
+            wait=self.quota.ask,
         )
         for name, described in wanted.items():
             kind = str(described.get("kind", ""))
@@ -100,6 +109,7 @@ class IngestRole:
         try:
             await asyncio.wait({stopping, writing}, return_when=asyncio.FIRST_COMPLETED)
             stop.set()
+            self.batcher.hurry()
             if not writing.done():
                 await asyncio.wait(tasks, timeout=DRAIN_SECONDS)
         finally:
@@ -153,7 +163,9 @@ class IngestRole:
         """Once a second: tokens, metrics, status."""
         while not await collecting.stopped_within(stop, REPORT_SECONDS):
             await asyncio.to_thread(self._load_tokens)
-            await asyncio.to_thread(self._note_sources)
+            usage = self.quota.take_usage()
+            self._count_usage(usage)
+            await asyncio.to_thread(self._note_sources, usage)
             self._publish()
             status.report(self.service.run_dir, "ingest", self.detail(), self.service.clock())
 
@@ -166,18 +178,23 @@ class IngestRole:
         self._tokens_read = time.monotonic()
         with self.service.database.read() as tx:
             self.tokens = sources.tenants_by_token(tx)
+            self.quota.own = source_quotas.quotas(tx)
+            today = self.service.clock().date()
+            if self.quota.day != today:
+                self.quota.begin_day(today, {row.tenant: row.bytes for row in source_quotas.usage_of(tx, today)})
 
-    def _note_sources(self) -> None:
-        """Store what came from which source; sums that cannot be stored now are told as an error, not as an end of the role."""
-        taken = self.tally.take(time.monotonic())
-        if taken is None:
-            return
+    def _note_sources(self, usage: Mapping[str, Usage]) -> None:
+        """Store what came from which source and tenant; what cannot be stored is told as an error, not as an end of the role."""
         try:
-            with self.service.database.begin() as tx:
-                source_health.record(tx, *taken)
+            self.noted.note(usage)
             self.errors.pop(SOURCES, None)
         except SQLAlchemyError as error:
             self.errors[SOURCES] = f"{type(error).__name__}: {error}"[:500]
+
+    def _count_usage(self, usage: Mapping[str, Usage]) -> None:
+        for tenant, one in usage.items():
+            self.metrics.quota_slowed.labels(tenant).inc(one.slowed)
+            self.metrics.quota_dropped.labels(tenant).inc(one.dropped)
 
     def _publish(self) -> None:
         self.metrics.queued.set(self.batcher.queued)

@@ -27,6 +27,8 @@ class IngestMetrics:
     batch_seconds: Histogram
     queued: Gauge
     accepting: Gauge
+    quota_slowed: Counter
+    quota_dropped: Counter
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,18 @@ def ingest(registry: CollectorRegistry) -> IngestMetrics:
         ),
         batch_seconds=Histogram(
             "secops_ingest_batch_seconds", "Normalise and append of one batch", registry=registry, buckets=BATCH_SECONDS
+        ),
+        quota_slowed=Counter(
+            "secops_ingest_quota_slowed_total",
+            "Submissions that waited for the tenant's quota",
+            ["tenant"],
+            registry=registry,
+        ),
+        quota_dropped=Counter(
+            "secops_ingest_quota_dropped_total",
+            "Datagrams not taken because of the tenant's quota",
+            ["tenant"],
+            registry=registry,
         ),
         queued=Gauge("secops_ingest_queued_events", "Records waiting", registry=registry, multiprocess_mode="livesum"),
         accepting=Gauge(

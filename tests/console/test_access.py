@@ -109,6 +109,7 @@ API = {
     "/live?topic=alerts": Permission.ALERTS_READ,
     "/live?topic=tickets": Permission.TICKETS_READ,
     "/live?topic=audit": Permission.AUDIT_READ,
+    "/live?topic=sources": Permission.SOURCES_READ,
     "/api/v1/events": Permission.EVENTS_READ,
     "/api/v1/events/{event_id}": Permission.EVENTS_READ,
     "/api/v1/alerts": Permission.ALERTS_READ,

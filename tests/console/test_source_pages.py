@@ -11,7 +11,7 @@ import pytest
 from identity.principal import Role
 from monitors import collector
 from monitors.record import Record
-from secops import source_health, sources
+from secops import source_health, source_quotas, sources
 from secops.audit import last
 from secops.console.snippets import SENDERS, place, snippet
 from secops.normalise import normalise
@@ -19,7 +19,7 @@ from secops.settings import Ingest
 from secops.source_health import Window, key_of
 from tests.console.world import World, open_page, send
 
-PAGES = ["/sources", *(f"/sources/connect?kind={kind}&tenant=city" for kind in SENDERS)]
+PAGES = ["/sources", "/sources/quotas", *(f"/sources/connect?kind={kind}&tenant=city" for kind in SENDERS)]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -134,6 +134,24 @@ def test_samples_are_for_who_reads_events_and_a_tenant_sees_its_own(world: World
     with world.client("officer") as client:
         [found] = [one for one in client.get("/api/v1/sources").json()["sources"] if one["host"] == "sample-1"]
         assert (found["events"], found["unparsed"], found["silent"], found["tenant"]) == (1, 1, False, "city")
+
+
+def test_the_city_sets_quotas_and_nobody_raises_his_own(world: World) -> None:
+    page, wanted = "/sources/quotas", {"tenant": "north", "events_per_second": "123", "bytes_per_day": "0"}
+    with world.client("north-admin") as client:
+        assert send(client, page, page, **wanted).status_code == 403
+        assert "北县" in client.get(page).text
+        assert "市" not in re.sub(r"<nav.*?</nav>", "", client.get(page).text.split('id="quotas"')[1], flags=re.DOTALL)
+    with world.client("admin") as client:
+        assert send(client, page, page, **wanted).status_code == 303
+        assert send(client, page, page, **{**wanted, "events_per_second": "-1"}).status_code == 400
+        assert send(client, page, page, **{**wanted, "tenant": "nobody"}).status_code == 404
+    with world.service.database.read() as tx:
+        assert source_quotas.quotas(tx)["north"] == source_quotas.Quota(123, 0)
+    with world.client("admin") as client:
+        assert send(client, page, page, **wanted, usual="yes").status_code == 303
+    with world.service.database.read() as tx:
+        assert "north" not in source_quotas.quotas(tx)
 
 
 def test_a_source_out_of_service_goes_off_the_list(world: World) -> None:
