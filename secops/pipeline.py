@@ -29,6 +29,7 @@ from secops.records import EVENT_ID, HOST, INGESTED, KIND, PIPELINE_ERROR, TENAN
 from secops.rulebook import exceptions, stats, switches
 from secops.store.index import Query
 from secops.store.log import partition_of
+from secops.store.sqlite import SqliteIndex
 from secops.ticket import desk
 
 if TYPE_CHECKING:
@@ -90,6 +91,16 @@ def index_next(log: Log, index: Index, partition: int, limit: int) -> int:
     if events:
         index.add(partition, events)
     return len(events)
+
+
+def index_drop(log: Log, index: Index) -> int:
+    """Store -> index: forget what the log no longer has. Gives how many of the index's files went.
+
+    Elasticsearch's indices end by their own age (``ElasticIndex.expire``).
+    """
+    if not isinstance(index, SqliteIndex):
+        return 0
+    return index.drop({partition: log.first(partition) for partition in range(log.partitions)})
 
 
 class Passed(NamedTuple):

@@ -93,6 +93,13 @@ class Log(Section):
     kafka: Kafka = Kafka()
     partitions: int = Field(4, ge=1, le=256, description="partitions; fixed once events are stored")
     segment_bytes: int = Field(64 * 2**20, ge=2**16, description="a segment is sealed at this size")
+    segment_hours: float = Field(24.0, gt=0, description="a segment is sealed at this age, however small it is")
+    retention_days: int = Field(
+        184,
+        ge=184,
+        le=36_500,
+        description="how long events are kept; organisations of their own: `secops store retention set`; the law's minimum is six months",
+    )
     reserve_bytes: int = Field(256 * 2**20, ge=0, description="below this much free disk nothing is acknowledged")
 
 

@@ -28,12 +28,17 @@ from secops.alert.group import raise_for_buried
 from secops.alert.rule_files import load_inhibitions, load_tactics, load_weights
 from secops.db import Database
 from secops.errors import UserError
+from secops.evidence import merkle
+from secops.evidence.signature import doubt as signature_doubt
 from secops.match.draft import read_draft
 from secops.match.shelf import Shelf
 from secops.notify.backchannel import tell
 from secops.rule_source import cache_dir, content_dir, imported_dir, load_rules, rule_folders, rules_print
 from secops.settings import ROLES
+from secops.store import retention_rules
+from secops.store.checkpoints import Witness
 from secops.store.files import FileLog
+from secops.store.keeper import Keeper
 from secops.store.sqlite import SqliteIndex
 from secops.ticket import desk
 from secops.ticket.calendar_file import load_calendar
@@ -53,6 +58,7 @@ if TYPE_CHECKING:
     from secops.settings import Settings
     from secops.store.index import Index
     from secops.store.log import Log
+    from secops.store.retention import Retention
     from secops.ticket.calendar import Calendar
     from secops.ticket.policy import Policy
     from secops.ticket.services import Catalogue
@@ -90,6 +96,24 @@ class Service:
             UserError: Kafka does not answer, or its settings are wrong.
         """
         return open_log(self.settings.log, self.log_dir, writable=True)
+
+    def keeper(self) -> Keeper:
+        """What seals and expires the embedded log's segments; the jobs role's, and the command line's."""
+        return Keeper(self.log_dir, self.witness(), clock=self.clock, reserve_bytes=self.settings.log.reserve_bytes)
+
+    def witness(self) -> Witness:
+        """Who signs the event log's checkpoints, and how they are verified."""
+        root = self.authority.root_fingerprint()
+        return Witness(
+            root=lambda leaves: merkle.tree_hash([merkle.leaf_hash(leaf) for leaf in leaves]),
+            sign=lambda data: self.authority.sign_manifest(data, self.clock()),
+            doubt=lambda data, signature, chain, at: signature_doubt(data, signature, chain, at, root=root),
+        )
+
+    def retention(self) -> Retention:
+        """How long each tenant's events are kept."""
+        with self.database.read() as tx:
+            return retention_rules.retention(tx, self.settings.log.retention_days)
 
     @cached_property
     def index(self) -> Index:
@@ -269,6 +293,7 @@ def open_log(settings: LogSettings, folder: Path, *, writable: bool = False) -> 
                 partitions=settings.partitions,
                 writable=writable,
                 segment_bytes=settings.segment_bytes,
+                segment_age=timedelta(hours=settings.segment_hours),
                 reserve_bytes=settings.reserve_bytes,
             )
         case "kafka":

@@ -11,6 +11,7 @@ import secops.searches
 import secops.source_health
 import secops.source_quotas
 import secops.sources
+import secops.store.retention_rules
 import secops.ticket.tables  # noqa: F401 - importing a module registers its tables
 from ca.tables import CaBase
 from identity.oidc import tables as oidc_tables  # noqa: F401 - likewise

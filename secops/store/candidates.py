@@ -6,8 +6,10 @@ from bisect import bisect_left
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from secops.store.shard import id_of
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from secops.store.shard import Chunk, Shard
 
@@ -16,17 +18,29 @@ MAX_STRIPE: Final = 64  # runs: bounds what one step holds in memory
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Times from ``start`` (inclusive) to ``end`` (exclusive), microseconds; None is open."""
+    """Times from ``start`` (inclusive) to ``end`` (exclusive), microseconds; None is open.
+
+    ``floors`` (partition -> row): what lies below is no longer in the log, and is not looked at.
+    """
 
     start: int | None
     end: int | None
+    floors: Mapping[int, int]
+
+    def floor(self, chunk: Chunk) -> int:
+        """The lowest row of the run's partition that is still in the log."""
+        return self.floors.get(id_of(chunk.id).partition, 0)
 
     def overlaps(self, chunk: Chunk) -> bool:
         """Whether some event of the run may lie within."""
+        if chunk.id + chunk.count <= self.floor(chunk):
+            return False
         return (self.start is None or chunk.high >= self.start) and (self.end is None or chunk.low < self.end)
 
     def covers(self, chunk: Chunk) -> bool:
         """Whether all events of the run lie within."""
+        if chunk.id < self.floor(chunk):
+            return False
         return (self.start is None or chunk.low >= self.start) and (self.end is None or chunk.high < self.end)
 
     def holds(self, moment: int) -> bool:
@@ -65,12 +79,14 @@ def _range(chunks: list[Chunk]) -> tuple[Shard, int, int, list[Chunk]]:
 
 
 def rows_by_chunk(
-    chunks: Sequence[Chunk], match: str | None, expired: Callable[[], bool]
+    chunks: Sequence[Chunk], match: str | None, window: Window, expired: Callable[[], bool]
 ) -> Iterator[tuple[Chunk, Sequence[int]]]:
     """Each run with its candidates (none: left out)."""
     for shard, first, last, runs in ranges(chunks):
         rows = shard.rows(match, first, last, expired)
         for chunk in runs:
-            part = rows[bisect_left(rows, chunk.id) : bisect_left(rows, chunk.id + chunk.count)]
+            part = rows[
+                bisect_left(rows, max(chunk.id, window.floor(chunk))) : bisect_left(rows, chunk.id + chunk.count)
+            ]
             if part:
                 yield chunk, part

@@ -7,6 +7,8 @@
     <directory>/checkpoint.json        sources' positions when the last segment was begun (recover.py)
     <directory>/<partition>/<first offset>.log
     <directory>/consumers/<name>/<partition>
+    <directory>/seals/<partition>.jsonl, seals/checkpoints.jsonl (chain.py, checkpoints.py)
+    <directory>/keeper.lock            held while segments are sealed, expired or backed up
 
 A segment is read by any zstd tool: ``zstd -dc FILE | jq`` (frames.py).
 """
@@ -16,7 +18,7 @@ from __future__ import annotations
 import errno
 import os
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from secops.store import durable, recover
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from secops.records import Event, EventId
 
 SEGMENT_BYTES: Final = 64 * 2**20
+SEGMENT_AGE: Final = timedelta(days=1)
 RESERVE_BYTES: Final = 256 * 2**20
 CONSUMER: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.ASCII)
 
@@ -56,6 +59,7 @@ class FileLog:
         partitions: int = 4,
         writable: bool = False,
         segment_bytes: int = SEGMENT_BYTES,
+        segment_age: timedelta = SEGMENT_AGE,
         reserve_bytes: int = RESERVE_BYTES,
         cache_bytes: int = CACHE_BYTES,
         clock: Callable[[], datetime] = wall_clock,
@@ -69,6 +73,7 @@ class FileLog:
                 directory,
                 partitions=partitions,
                 segment_bytes=segment_bytes,
+                segment_age=segment_age,
                 reserve_bytes=reserve_bytes,
                 clock=clock,
             )
@@ -106,7 +111,7 @@ class FileLog:
         return self._reader.end(partition)
 
     def first(self, partition: int) -> int:
-        """The oldest offset still kept."""
+        """See ``Log.first``."""
         return self._reader.first(partition)
 
     def positions(self) -> dict[str, Any]:

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import orjson
 
-from secops.records import EVENT_ID, TENANT
+from secops.records import EVENT_ID, TENANT, EventId
 from secops.store import candidates, mask, needles, plan
 from secops.store import query as language
 from secops.store.columns import EPOCH
 from secops.store.evaluate import compile_query
 from secops.store.index import Page, QuerySyntaxError
-from secops.store.shard import id_of
+from secops.store.shard import id_of, row_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -102,7 +102,8 @@ class Finder:
         self._match = plan.for_tenants(chosen, query.tenants)
         self._limit = min(max(query.limit, 0), MAX_LIMIT)
         self._before = Cursor.parse(query.before) if query.before else None
-        self.window = candidates.Window(_micros(query.start), self._end(_micros(query.end)))
+        floors = {partition: row_of(EventId(partition, log.first(partition))) for partition in range(log.partitions)}
+        self.window = candidates.Window(_micros(query.start), self._end(_micros(query.end)), floors)
 
     def page(self) -> Page:
         """The hits of a page, newest first."""
@@ -190,7 +191,7 @@ class Finder:
 
     def _rows(self, chunks: list[Chunk]) -> Iterator[tuple[Chunk, Sequence[int]]]:
         """The candidates of each run that the columns let through."""
-        for chunk, rows in candidates.rows_by_chunk(chunks, self._match, self._deadline.expired):
+        for chunk, rows in candidates.rows_by_chunk(chunks, self._match, self.window, self._deadline.expired):
             if self._mask is None:
                 yield chunk, rows
                 continue

@@ -87,6 +87,10 @@ class Log(Protocol):
         """The offset that the next event of ``partition`` will get; cheap, for polling."""
         ...
 
+    def first(self, partition: int) -> int:
+        """The oldest offset of ``partition`` that is still kept."""
+        ...
+
     def positions(self) -> dict[str, Any]:
         """The sources' positions as of the last append."""
         ...

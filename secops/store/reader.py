@@ -42,7 +42,9 @@ class Reader:
     def first(self, partition: int) -> int:
         """The oldest offset still kept."""
         with self._lock:
-            firsts = self._relist(partition)
+            firsts = self._firsts.get(partition)
+            if not firsts or not segment.path_of(self._directory, partition, firsts[0]).exists():
+                firsts = self._relist(partition)
         return firsts[0] if firsts else 0
 
     def read(self, partition: int, offset: int, limit: int) -> list[Event]:

@@ -14,21 +14,27 @@ from typing import TYPE_CHECKING, Final
 from secops.records import EventId
 from secops.store import aggregate, durable
 from secops.store.finding import Deadline, Finder
-from secops.store.shard import SCHEMA, Shard
+from secops.store.shard import SCHEMA, Shard, id_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
     from secops.records import Event
     from secops.store.index import Page, Query
     from secops.store.log import Log
+    from secops.store.shard import Chunk
 
 SHARD_EVENTS: Final = 1_000_000
 PAGE_SECONDS: Final = 5.0  # to find a page's hits
 COUNT_SECONDS: Final = 0.3  # to count on after the page is found, where hits must be confirmed
 SUFFIX: Final = ".idx"
+
+
+def _is_gone(chunk: Chunk, firsts: Mapping[int, int]) -> bool:
+    place = id_of(chunk.id)
+    return place.offset + chunk.count <= firsts.get(place.partition, 0)
 
 
 class SqliteIndex:
@@ -91,6 +97,16 @@ class SqliteIndex:
         gone = [
             shard for shard in self._list()[:-1] if max((chunk.high for chunk in shard.chunks()), default=0) < limit
         ]
+        for shard in gone:
+            self._remove(shard)
+        return len(gone)
+
+    def drop(self, firsts: Mapping[int, int]) -> int:
+        """Remove shards of which the log keeps nothing: all their events lie below ``firsts`` (partition -> offset).
+
+        The newest shard stays. Gives the number removed.
+        """
+        gone = [shard for shard in self._list()[:-1] if all(_is_gone(chunk, firsts) for chunk in shard.chunks())]
         for shard in gone:
             self._remove(shard)
         return len(gone)

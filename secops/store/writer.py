@@ -8,6 +8,7 @@ import fcntl
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import zstandard
@@ -18,7 +19,7 @@ from secops.store.log import LogBusy, LogFull
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from datetime import datetime
+    from datetime import timedelta
     from pathlib import Path
 
     from secops.records import Event
@@ -31,9 +32,11 @@ FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 class Tail:
     """The growing end of one partition's newest segment."""
 
-    def __init__(self, path: Path, size: int, end: int) -> None:
+    def __init__(self, path: Path, size: int, end: int, born: datetime | None = None) -> None:
         self.size = size
         self.end = end  # next offset
+        self.first = int(path.stem)
+        self.born = born  # when its first frame was written; None while it has none
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
 
     def write(self, data: bytes) -> None:
@@ -60,9 +63,17 @@ class Writer:
     """The one writer of a log directory; recovers it when opened."""
 
     def __init__(
-        self, directory: Path, *, partitions: int, segment_bytes: int, reserve_bytes: int, clock: Callable[[], datetime]
+        self,
+        directory: Path,
+        *,
+        partitions: int,
+        segment_bytes: int,
+        segment_age: timedelta,
+        reserve_bytes: int,
+        clock: Callable[[], datetime],
     ) -> None:
         self._directory, self._segment_bytes, self._reserve = directory, segment_bytes, reserve_bytes
+        self._segment_age = segment_age
         self._clock, self._lock, self._broken = clock, threading.Lock(), False
         self._compressor = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True)
         with contextlib.ExitStack() as opened:
@@ -109,7 +120,7 @@ class Writer:
         acknowledged = dict(enumerate(self._ends.all()[1]))
         tails, settled = recover.recover(self._directory, partitions, acknowledged)
         for partition, found in tails.items():
-            tail = Tail(found.path, settled.bytes[partition], settled.ends[partition])
+            tail = Tail(found.path, settled.bytes[partition], settled.ends[partition], _born(found))
             self._tails[partition] = tail
             if found.size > tail.size:
                 tail.cut()
@@ -166,11 +177,12 @@ class Writer:
         for partition, count in counts.items():
             self._tails[partition].size += len(encoded[partition])
             self._tails[partition].end += count
+            self._tails[partition].born = self._tails[partition].born or self._clock()
         self._ends.move(self._batch, {partition: self._tails[partition].end for partition in counts})
 
     def _roll_if_due(self, partition: int) -> None:
         tail = self._tails.get(partition)
-        if tail is not None and tail.size < self._segment_bytes:
+        if tail is not None and not self._is_finished(tail):
             return
         end = tail.end if tail else 0
         recover.save_checkpoint(self._directory, recover.Checkpoint(self._batch, self._positions))
@@ -181,6 +193,13 @@ class Writer:
             tail.close()
         durable.sync_directory(path.parent)
 
+    def _is_finished(self, tail: Tail) -> bool:
+        """Large or old enough; a segment without events is never: the next one would have its name."""
+        if tail.end == tail.first:
+            return False
+        is_old = tail.born is not None and self._clock() - tail.born >= self._segment_age
+        return is_old or tail.size >= self._segment_bytes
+
     def _require_space(self) -> None:
         free = _free(self._directory)
         if free < self._reserve:
@@ -189,6 +208,10 @@ class Writer:
     def _close_tails(self) -> None:
         for tail in self._tails.values():
             tail.close()
+
+
+def _born(found: recover.Tail) -> datetime | None:
+    return datetime.fromisoformat(found.frames[0].header.time) if found.frames else None
 
 
 def _free(directory: Path) -> int:

@@ -25,6 +25,7 @@ BATCH = 5000
 IDLE_SECONDS = 0.1
 FIRST_PAUSE = 1.0  # seconds, doubled while the index's server stays away
 LONGEST_PAUSE = 30.0
+DROP_SECONDS = 60.0  # between looks at what the log no longer has
 
 
 def run(service: Service) -> None:
@@ -49,6 +50,7 @@ class Indexing:
         self._places: dict[int, int] = {}  # as last known
         self._pause = 0.0
         self._resume_at = 0.0
+        self._drop_at = 0.0
         self._why = ""
 
     def step(self, now: float) -> int:
@@ -56,6 +58,9 @@ class Indexing:
         if now < self._resume_at:
             return 0
         try:
+            if now >= self._drop_at:
+                self._drop_at = now + DROP_SECONDS
+                pipeline.index_drop(self._log, self._index)
             done = sum(self._partition(partition) for partition in range(self._log.partitions))
         except IndexUnavailable as error:
             self._wait(now, error.en)

@@ -1,4 +1,4 @@
-"""The jobs role: the outbox (alerts become tickets, relying parties are told), the CRL, certificates, disk."""
+"""The jobs role: the outbox (alerts become tickets, relying parties are told), the CRL, certificates, disk, the log's seals."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from secops import outbox, status
 from secops.worker import metrics
+from secops.worker.keeping import Keeping
 from secops.worker.lag_watch import LagWatch
 from secops.worker.loop import Reporter, Stop
 
@@ -31,6 +32,7 @@ class JobsRole:
         self.counted = metrics.jobs(CollectorRegistry())
         self.errors: dict[str, str] = {}
         self.lag = LagWatch(service, self.counted.detect_lag)
+        self.keeping = Keeping(service, stop, metrics.store(CollectorRegistry()))
 
     def drain(self, kinds: Collection[type]) -> None:
         """Handle messages of ``kinds`` until asked to end."""
@@ -75,6 +77,7 @@ class JobsRole:
         outside = set(self.service.effects())
         inside = set(outbox.KINDS.values()) - outside
         workers = [threading.Thread(target=self.drain, args=(kinds,), name="outbox") for kinds in (inside, outside)]
+        workers.append(threading.Thread(target=self.keeping.run, args=(self.guarded,), name="keeping"))
         for worker in workers:
             worker.start()
         reporter = Reporter(self.service.run_dir, "jobs", self.detail, self.service.clock)
@@ -88,7 +91,7 @@ class JobsRole:
             self.stop.rest(0.5)
             if not all(worker.is_alive() for worker in workers):
                 self.stop.set()
-                raise RuntimeError("an outbox worker ended; the supervisor starts the role again")
+                raise RuntimeError("a worker thread ended; the supervisor starts the role again")
         for worker in workers:
             worker.join()
 

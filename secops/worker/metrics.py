@@ -61,6 +61,15 @@ class JobsMetrics:
     detect_lag: Gauge  # seen from outside the detect role, which may hang
 
 
+@dataclass(frozen=True, slots=True)
+class StoreMetrics:
+    """What keeping the event log counts."""
+
+    sealed: Counter
+    checkpoints: Counter
+    expired: Counter
+
+
 def ingest(registry: CollectorRegistry) -> IngestMetrics:
     """Make the ingest role's metrics."""
     by = ["collector"]
@@ -147,5 +156,16 @@ def jobs(registry: CollectorRegistry) -> JobsMetrics:
         ),
         disk_free=Gauge(
             "secops_disk_free_bytes", "Free bytes where the state lies", registry=registry, multiprocess_mode="livemin"
+        ),
+    )
+
+
+def store(registry: CollectorRegistry) -> StoreMetrics:
+    """Make the metrics of keeping the event log."""
+    return StoreMetrics(
+        sealed=Counter("secops_store_sealed_total", "Segments sealed", registry=registry),
+        checkpoints=Counter("secops_store_checkpoints_total", "Checkpoints signed over the seals", registry=registry),
+        expired=Counter(
+            "secops_store_expired_events_total", "Events that left after their retention", registry=registry
         ),
     )

@@ -37,6 +37,7 @@ def metric_names() -> set[str]:
     metrics.ingest(registry)
     metrics.detect(registry)
     metrics.jobs(registry)
+    metrics.store(registry)
     for name in ("index", "detect"):
         metrics.consumer(registry, name)
     return {f"{m.name}_total" if m.type == "counter" else m.name for m in registry.collect()}
