@@ -14,6 +14,7 @@ import shutil
 import sqlite3
 import tarfile
 import tempfile
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Final
@@ -22,6 +23,7 @@ import orjson
 
 from secops import private_file
 from secops.errors import UserError
+from secops.store.keeper import keeping
 from secops.store.snapshot import snapshot
 
 if TYPE_CHECKING:
@@ -62,7 +64,11 @@ def save(state: Path, database: Database, out: Path, *, now: datetime, progress:
         raise UserError("backup.exists", f"{out} 已存在；请换一个文件名。", f"{out} exists; choose another name.")
     partial = out.with_name(f".{out.name}.partial")
     try:
-        with private_file.create(partial) as file, tarfile.open(fileobj=file, mode="w") as archive:
+        with (
+            _held(state / "log"),
+            private_file.create(partial) as file,
+            tarfile.open(fileobj=file, mode="w") as archive,
+        ):
             writer = _Writer(archive, state, progress)
             sealed = list(_sealed_segments(state / "log"))
             for path in sealed:
@@ -185,6 +191,11 @@ def _files(folder: Path) -> Iterator[Path]:
         if folder.is_dir()
         else []
     )
+
+
+def _held(log: Path) -> AbstractContextManager[None]:
+    """Keep the segments as they are meanwhile: what is copied must be what its seal says."""
+    return keeping(log, wait=True) if log.is_dir() else nullcontext()
 
 
 def _sealed_segments(log: Path) -> Iterator[Path]:

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from secops.store import ends, recover, segment
+from secops.store import chain, ends, recover, segment
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,6 +24,8 @@ class Snapshot:
 
 def snapshot(directory: Path) -> Snapshot:
     """The log as it is now; empty when there is no log. Copy every byte named, and nothing else of the directory.
+
+    Hold ``keeper.keeping`` until all is copied, so that segments are those of their seals.
 
     Copying segments behind one another's back is not enough: a batch's frames lie in several partitions, and a
     watermark copied after them would promise events that the copy does not have.
@@ -64,6 +66,8 @@ def _size(path: Path, batch: int) -> int:
 def _small(directory: Path, checkpoint: bytes, batch: int, offsets: list[int]) -> dict[str, bytes]:
     consumers = (path for path in (directory / "consumers").glob("*/*") if not path.name.startswith("."))
     small = {str(path.relative_to(directory)): path.read_bytes() for path in consumers}
+    for path in (directory / chain.FOLDER).glob("*.jsonl"):
+        small[str(path.relative_to(directory))] = b"".join(line + b"\n" for line in chain.whole_lines(path))
     small[ends.NAME] = ends.content(batch, offsets)
     if checkpoint:
         small[recover.CHECKPOINT] = checkpoint

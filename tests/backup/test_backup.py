@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from secops import backup, settings, wiring
 from secops.errors import UserError
+from secops.store import chain, checkpoints, digests, segment
 from secops.store.files import FileLog
+from secops.store.keeper import Keeper, KeeperBusy
+from secops.store.retention import Retention
 from secops.wiring import Service
 from tests.waiting import wait_until
 
@@ -86,3 +89,54 @@ def test_a_backup_is_readable_by_its_owner_only(service: Service, tmp_path: Path
     out = tmp_path / "b.tar"
     save(service, out)
     assert out.stat().st_mode & 0o077 == 0
+
+
+def test_backups_taken_while_segments_are_sealed_and_leave_carry_seals_and_tombstones(
+    service: Service, tmp_path: Path
+) -> None:
+    log = FileLog(service.log_dir, partitions=PARTITIONS, writable=True, segment_bytes=2000, reserve_bytes=0)
+    keeper = service.keeper()
+    stop = threading.Event()
+
+    def keep() -> None:
+        number = 0
+        while not stop.is_set():
+            log.append({p: [{"n": number, "text": "x" * 200, "organization.id": "a"}] * 30 for p in range(PARTITIONS)})
+            number += 1
+            try:
+                keeper.seal()
+                keeper.checkpoint()
+            except KeeperBusy:
+                continue
+
+    worker = threading.Thread(target=keep)
+    worker.start()
+    try:
+        wait_until(lambda: len(checkpoints.read(service.log_dir)) > 3, what="checkpoints")
+        for number in range(5):
+            save(service, tmp_path / f"{number}.tar")
+            restored = tmp_path / f"restored-{number}"
+            backup.bring_back(tmp_path / f"{number}.tar", restored, progress=lambda _name: None)
+            copy = restored / "log"
+            assert checkpoints.read(copy)
+            for p in range(PARTITIONS):
+                for link in chain.read(copy, p):
+                    found = digests.of_file(segment.path_of(copy, p, link.first))
+                    assert (found.sha256, found.sm3) == (link.fields["sha256"], link.fields["sm3"])
+    finally:
+        stop.set()
+        worker.join()
+        log.close()
+    ahead = datetime.now(UTC) + timedelta(days=190)
+    late = Keeper(service.log_dir, service.witness(), clock=lambda: ahead)
+    late.checkpoint()
+    ahead += timedelta(days=2)
+    assert late.expire(Retention())
+    save(service, tmp_path / "late.tar")
+    backup.bring_back(tmp_path / "late.tar", tmp_path / "restored-late", progress=lambda _name: None)
+    copy = tmp_path / "restored-late" / "log"
+    assert chain.read(copy, 0)[-1].kind == chain.TOMBSTONE
+    assert chain.read(copy, 0) == chain.read(service.log_dir, 0)
+    reader = FileLog(copy, partitions=PARTITIONS)
+    assert reader.first(0) == int(segment.list_segments(service.log_dir, 0)[0].stem) > 0
+    reader.close()

@@ -18,6 +18,7 @@ from secops.db import Database
 from secops.migrations.metadata import METADATAS
 from secops.records import Level
 from secops.rulebook import drafts, switches
+from secops.store import retention_rules
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.live)])
@@ -137,3 +138,21 @@ def test_alerts_of_the_version_before_keep_what_they_say_and_gain_severity(empty
             author="a",
             now=now,
         )
+
+
+def test_retention_comes_to_a_database_of_the_version_before(empty: Database) -> None:
+    """0003 -> 0004: what was stored stays; decisions can be stored and not be changed."""
+    migrations.upgrade(empty, "0003")
+    now = datetime(2026, 11, 24, tzinfo=UTC)
+    with empty.begin() as tx:
+        audit.record(tx, at=now, actor="a", action="test.act", target="retention:a")
+        progress.advance(tx, "detect", 1, 77)
+    migrations.upgrade(empty)
+    with empty.begin() as tx:
+        retention_rules.decide(tx, tenant="a", days=365, reason="r", actor="a", now=now)
+    with empty.read() as tx:
+        assert progress.cursor(tx, "detect", 1) == 77
+        assert retention_rules.retention(tx, 184).by_tenant == {"a": 365}
+        assert audit.broken_links(tx) == []
+    with pytest.raises(sa.exc.DBAPIError, match="append-only"), empty.begin() as tx:
+        tx.execute(sa.text("DELETE FROM retention_rules"))
