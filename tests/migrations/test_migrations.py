@@ -141,8 +141,8 @@ def test_alerts_of_the_version_before_keep_what_they_say_and_gain_severity(empty
 
 
 def test_retention_comes_to_a_database_of_the_version_before(empty: Database) -> None:
-    """0003 -> 0004: what was stored stays; decisions can be stored and not be changed."""
-    migrations.upgrade(empty, "0003")
+    """0004 -> 0005: what was stored stays; decisions can be stored and not be changed."""
+    migrations.upgrade(empty, "0004")
     now = datetime(2026, 11, 24, tzinfo=UTC)
     with empty.begin() as tx:
         audit.record(tx, at=now, actor="a", action="test.act", target="retention:a")
