@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import orjson
 
-from secops import audit, progress
+from secops import audit, lease, progress
 from secops.alert import queries as alerts
 from secops.alert.group import NO_CONTROLS, raise_alerts
 from secops.alert.severity import ADDRESS_FIELDS, HOST_FIELDS
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from secops.alert.controls import Controls
     from secops.db import Database
     from secops.evidence.bundle import Pack
+    from secops.lease import Lease
     from secops.match.detector import Detector
     from secops.records import Alert, Match, RuleInfo, Ticket
     from secops.store.index import Index
@@ -147,9 +148,16 @@ def commit_detected(
     now: datetime,
     cursor: tuple[int, int] | None = None,
     controls: Controls = NO_CONTROLS,
+    held: Lease | None = None,
 ) -> None:
-    """Match -> alert: alerts, the detector's state, the cursor (partition, next offset) and statistics in one commit."""
+    """Match -> alert: alerts, the detector's state, the cursor (partition, next offset) and statistics in one commit.
+
+    Raises:
+        LeaseLost: detection is another machine's by now, and nothing was stored.
+    """
     with database.begin() as tx:
+        if held is not None:
+            lease.keep(tx, held, now)
         if passed.matches:
             raise_alerts(tx, passed.matches, rules, now, controls)
         if passed.changes:

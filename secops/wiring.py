@@ -6,6 +6,7 @@ Nothing else in the service chooses an engine. A stage never imports another; wh
 from __future__ import annotations
 
 import secrets
+import socket
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from secops.settings import Log as LogSettings
     from secops.settings import Settings
     from secops.store.index import Index
+    from secops.store.kafka_group import Member
     from secops.store.log import Log
     from secops.store.retention import Retention
     from secops.ticket.calendar import Calendar
@@ -88,14 +90,36 @@ class Service:
         """The event log, for reading."""
         return open_log(self.settings.log, self.log_dir)
 
-    def writable_log(self) -> Log:
-        """Open the event log for writing: the ingest role alone.
+    def writable_log(self, writer: str = "") -> Log:
+        """Open the event log for writing: the ingest role alone; ``writer``: under that name, not this machine's own.
 
         Raises:
             LogBusy: another process writes it (the embedded one has one writer).
             UserError: Kafka does not answer, or its settings are wrong.
         """
-        return open_log(self.settings.log, self.log_dir, writable=True)
+        log = self.settings.log
+        if writer:
+            log = log.model_copy(update={"kafka": log.kafka.model_copy(update={"writer": writer})})
+        return open_log(log, self.log_dir, writable=True)
+
+    @property
+    def shares_log(self) -> bool:
+        """Whether several machines work on one log."""
+        return self.settings.log.engine == "kafka"
+
+    @property
+    def machine(self) -> str:
+        """This machine's name among those that share the log."""
+        return self.settings.log.kafka.writer or socket.gethostname()
+
+    def partition_member(self, group: str) -> Member | None:
+        """What shares the partitions among the processes of ``group``; None where one process has them all."""
+        if not self.shares_log or self.settings.index.engine == "sqlite":  # each machine fills an index of its own
+            return None
+        from secops.store.kafka_group import Member  # noqa: PLC0415 - its client is an extra
+        from secops.store.kafka_open import place_of  # noqa: PLC0415 - likewise
+
+        return Member(place_of(self.settings.log), group)
 
     def keeper(self) -> Keeper:
         """What seals and expires the embedded log's segments; the jobs role's, and the command line's."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secops.alert.tables
 import secops.audit
+import secops.lease
 import secops.outbox
 import secops.progress
 import secops.rulebook.tables

@@ -26,12 +26,7 @@ def open_kafka(settings: Log, *, writable: bool) -> KafkaLog:
     if not writable:
         return KafkaLog(place)
     make_topics(place, replication=kafka.replication, retention_days=kafka.retention_days)
-    return KafkaLog(place, writer=writer_of(kafka))
-
-
-def writer_of(kafka: Kafka) -> str:
-    """This machine's name among those that write."""
-    return kafka.writer or socket.gethostname()
+    return KafkaLog(place, writer=kafka.writer or socket.gethostname())
 
 
 def place_of(settings: Log) -> Place:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from prometheus_client import CollectorRegistry
 
-from secops import pipeline, progress
+from secops import lease, pipeline, progress
 from secops.alert.detection import raise_for_refused
 from secops.match.detector import Detector
 from secops.rulebook import generation
@@ -27,6 +27,7 @@ from secops.worker.rule_watch import RuleWatch
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from secops.lease import Lease
     from secops.match.overrides import Overrides
     from secops.records import RuleInfo
     from secops.wiring import Service
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 IDLE_SECONDS: Final = 0.1
 TICK_SECONDS: Final = 1.0
+STANDBY_SECONDS: Final = 1.0
 SETTLE: Final = timedelta(seconds=5)  # between an event's receipt and its being in the log to be read
 
 
@@ -47,6 +49,7 @@ class DetectRole:
     source: Source
     counted: metrics.ConsumerMetrics
     own: metrics.DetectMetrics
+    held: Lease | None = None  # where several machines could detect: that this one does
     detector: Detector = field(init=False)
     infos: dict[str, RuleInfo] = field(init=False)
     offsets: dict[int, int] = field(init=False)  # as committed
@@ -57,6 +60,7 @@ class DetectRole:
     _moved: set[int] = field(default_factory=set)  # partitions that had events since the last tick
     _counts: Counter[str] = field(default_factory=Counter)
     _restarts: int = 0
+    _renewed: datetime | None = None  # the lease
 
     def use(self, prepared: Prepared) -> None:
         """Begin (again) with these rules from the stored state and cursors."""
@@ -121,8 +125,9 @@ class DetectRole:
             now = self.service.clock()
             controls = self.service.alert_controls
             pipeline.commit_detected(
-                self.service.database, passed, self.infos, now=now, cursor=cursor, controls=controls
+                self.service.database, passed, self.infos, now=now, cursor=cursor, controls=controls, held=self.held
             )
+            self._renewed = now
         self.own.matches.inc(len(matches))
         for one in passed.tally.values():
             self.own.unused.labels("excepted").inc(one.excepted)
@@ -139,6 +144,18 @@ class DetectRole:
         log = self.service.log
         read_to_end = all(log.end(p) <= offset for p, offset in self.offsets.items())
         self._commit(self.detector.tick(now, read_to_end=read_to_end), None)
+
+    def renew(self) -> None:
+        """Keep the lease while there is nothing to store.
+
+        Raises:
+            LeaseLost: another machine detects by now; the role ends, and waits for its turn when it is started again.
+        """
+        now = self.service.clock()
+        if self.held is not None and (self._renewed is None or now - self._renewed >= lease.RENEW):
+            with self.service.database.begin() as tx:
+                lease.keep(tx, self.held, now)
+            self._renewed = now
 
     def detail(self) -> dict[str, Any]:
         """What the overview shows of this role."""
@@ -171,13 +188,37 @@ class DetectRole:
         return now
 
 
+def turn(service: Service, stop: Stop) -> Lease | None:
+    """Wait until detection is this machine's; None when told to end before. One detects, the others stand by (ADR 11)."""
+    waiting_for = ""
+
+    def detail() -> dict[str, Any]:
+        return {"standby": waiting_for, "lag": 0}
+
+    reporter = Reporter(service.run_dir, "detect", detail, service.clock)
+    while not stop:
+        with service.database.begin() as tx:
+            held = lease.take(tx, pipeline.DETECT, service.machine, service.clock())
+            waiting_for = lease.holder(tx, pipeline.DETECT)
+        if held is not None:
+            return held
+        reporter.tick()
+        stop.rest(STANDBY_SECONDS)
+    return None
+
+
 def run(service: Service) -> None:
     """Run the role until it is told to end; an error starts it again from what is stored."""
     stop = Stop().on_signals()
+    held = None
+    if service.shares_log:
+        held = turn(service, stop)
+        if held is None:
+            return
     registry = CollectorRegistry()
     watch = RuleWatch(service.settings)
     source = batches.source(service.settings, service.log, log_dir=service.log_dir, cache_dir=service.cache_dir)
-    role = DetectRole(service, watch, source, metrics.consumer(registry, "detect"), metrics.detect(registry))
+    role = DetectRole(service, watch, source, metrics.consumer(registry, "detect"), metrics.detect(registry), held)
     role.use(watch.running)
     reporter = Reporter(service.run_dir, "detect", role.detail, service.clock)
     gc.freeze()
@@ -185,10 +226,14 @@ def run(service: Service) -> None:
     try:
         while not stop:
             role.look()
+            role.renew()
             seen = role.round()
             reporter.tick()
             if not seen:
                 stop.rest(IDLE_SECONDS)
+        if held is not None:
+            with service.database.begin() as tx:
+                lease.give_back(tx, held, service.clock())
     finally:
         source.close()
         watch.close()

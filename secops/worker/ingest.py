@@ -21,6 +21,7 @@ from secops.worker.batcher import Batcher
 from secops.worker.default_collectors import default_collectors
 from secops.worker.probing import probe_forever
 from secops.worker.quota import QuotaBook
+from secops.worker.shared_audit import NAME, SharedAudit
 from secops.worker.source_book import SourceBook
 from secops.worker.source_tally import SourceTally
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from monitors.record import Record
     from secops.source_quotas import Usage
+    from secops.store.log import Log
     from secops.wiring import Service
 
 AUDIT_SECONDS = 0.2
@@ -62,9 +64,9 @@ class IngestRole:
         self.noted = SourceBook(service.database, self.tally, service.clock, time.monotonic)
         self._published: dict[tuple[str, str], int] = {}
 
-    def _write(self, records: Sequence[Record]) -> None:
+    def _write(self, records: Sequence[Record], log: Log | None = None) -> None:
         started = time.perf_counter()
-        stored, quarantined = pipeline.ingest(records, self.log, self.zone, self.tally.add)
+        stored, quarantined = pipeline.ingest(records, log or self.log, self.zone, self.tally.add)
         self.metrics.batch_seconds.observe(time.perf_counter() - started)
         self.metrics.stored.inc(stored)
         self.metrics.quarantined.inc(quarantined)
@@ -147,6 +149,13 @@ class IngestRole:
             await collecting.stopped_within(stop, RESTART_SECONDS)
 
     async def _feed_audit(self, stop: asyncio.Event) -> None:
+        if self.service.shares_log:
+            service = self.service
+            feeder = SharedAudit(
+                service.database, service.machine, lambda: service.writable_log(NAME), self._write, service.clock
+            )
+            await asyncio.to_thread(feeder.run, stop.is_set)
+            return
         last_id = int(self.log.positions().get(AUDIT, 0))
         while not stop.is_set():
             records = await asyncio.to_thread(audit_records, self.service.database, last_id, self.service.clock())

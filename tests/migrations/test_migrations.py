@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from secops import audit, migrations, progress
+from secops import audit, lease, migrations, progress
 from secops.alert import queries, silences
 from secops.alert.find import Filter, search
 from secops.db import Database
@@ -156,3 +156,19 @@ def test_retention_comes_to_a_database_of_the_version_before(empty: Database) ->
         assert audit.broken_links(tx) == []
     with pytest.raises(sa.exc.DBAPIError, match="append-only"), empty.begin() as tx:
         tx.execute(sa.text("DELETE FROM retention_rules"))
+
+
+def test_leases_come_to_a_database_with_cursors_and_state(empty: Database) -> None:
+    """0005 -> 0006: how far detection has come stays, and a machine can take its turn."""
+    migrations.upgrade(empty, "0005")
+    now = datetime(2026, 11, 24, tzinfo=UTC)
+    with empty.begin() as tx:
+        progress.advance(tx, "detect", 1, 77)
+        progress.save_state(tx, "detect", {"r": b"x"})
+    migrations.upgrade(empty)
+    with empty.begin() as tx:
+        held = lease.take(tx, "detect", "a", now)
+        assert held is not None
+        lease.keep(tx, held, now)
+        assert progress.cursor(tx, "detect", 1) == 77
+        assert progress.state(tx, "detect") == {"r": b"x"}
