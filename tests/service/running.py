@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ class Running:
     ports: dict[str, int]
     process: subprocess.Popen[bytes]
     output: Path
+    settings: dict[str, str] = field(default_factory=dict)
 
     def banner(self) -> str:
         """What it has printed so far."""
@@ -88,7 +89,7 @@ class Running:
 
     def environment(self) -> dict[str, str]:
         """The environment in which commands see the same settings."""
-        return environment(self.ports)
+        return {**environment(self.ports), **self.settings}
 
     def push(self, client: httpx.Client, token: str, lines: Sequence[str]) -> bool:
         """Push lines of text; true when they were acknowledged."""
@@ -139,7 +140,7 @@ def service(state: Path, *, demo: bool = False, **settings: str) -> Iterator[Run
             stdout=sink,
             stderr=subprocess.STDOUT,
         )
-    running = Running(state, ports, process, output)
+    running = Running(state, ports, process, output, settings)
     try:
         wait_until(
             lambda: "/dev/udp/" in running.banner() or process.poll() is not None,
