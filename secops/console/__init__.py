@@ -21,6 +21,7 @@ from secops.console import (
     rule_imports,
     rules,
     runbooks,
+    searches,
     silences,
     sources,
     tickets,
@@ -28,6 +29,7 @@ from secops.console import (
 
 PAGES = (
     *overview.ROUTES,
+    *searches.ROUTES,  # before events: /events/searches is no event
     *events.ROUTES,
     *silences.ROUTES,  # before alerts: /alerts/silences is no alert
     *noise.ROUTES,

@@ -24,23 +24,36 @@ FIRST_WIDE: Final = 0x1100
 SHANGHAI: Final = ZoneInfo("Asia/Shanghai")
 
 
-def bars(points: Sequence[tuple[datetime, int]], label: str, width: int = WIDTH, height: int = HEIGHT) -> Markup:
-    """A bar for each (start of bucket, count); ``label`` is what a screen reader says before the figures."""
+def bars(
+    points: Sequence[tuple[datetime, int]],
+    label: str,
+    width: int = WIDTH,
+    height: int = HEIGHT,
+    links: Sequence[str] = (),
+) -> Markup:
+    """A bar for each (start of bucket, count); ``label`` is what a screen reader says before the figures.
+
+    ``links``, when given, are the addresses that the bars lead to.
+    """
     if not points:
         return Markup("")
     top = ceiling(max(count for _, count in points))
     inner, floor = width - LEFT - 8, height - BOTTOM
     step = inner / len(points)
     drawn = Markup("").join(
-        _bar(LEFT + i * step, step, floor, (floor - TOP) * count / top, at=at, count=count)
+        _linked(
+            _bar(LEFT + i * step, step, floor, (floor - TOP) * count / top, at=at, count=count),
+            links[i] if links and count else "",
+        )
         for i, (at, count) in enumerate(points)
     )
     total = sum(count for _, count in points)
     return Markup(
-        '<svg class="chart" viewBox="0 0 {w} {h}" role="img" aria-label="{label}: {total}">{grid}{bars}{axis}</svg>'
+        '<svg class="chart" viewBox="0 0 {w} {h}" role="{role}" aria-label="{label}: {total}">{grid}{bars}{axis}</svg>'
     ).format(
         w=width,
         h=height,
+        role="group" if links else "img",
         label=label,
         total=total,
         grid=_grid(top, floor, width),
@@ -100,6 +113,10 @@ def ceiling(value: int) -> int:
             if factor * power >= value:
                 return factor * power
         power *= 10
+
+
+def _linked(bar: Markup, address: str) -> Markup:
+    return Markup('<a href="{}">{}</a>').format(address, bar) if address else bar
 
 
 def _bar(x: float, step: float, floor: int, tall: float, *, at: datetime, count: int) -> Markup:

@@ -3,34 +3,31 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlencode
 
-import orjson
 from starlette.responses import StreamingResponse
 
 from identity.principal import Permission
-from secops import audit
+from secops import audit, searches
 from secops.api.problems import NotFound
 from secops.console import labels
+from secops.console.asked import FACETS, STANDARD, query_of, read_asked
 from secops.console.charts import SHANGHAI
-from secops.console.moments import moment
+from secops.console.event_lines import csv_lines, json_lines
 from secops.console.visit import Page, Routes
 from secops.records import DATASET, EVENT_ID, HOST, MESSAGE, ORIGINAL, RAW, TENANT, TIMESTAMP, EventId
-from secops.store.index import Query, QuerySyntaxError
+from secops.store.index import QuerySyntaxError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from starlette.responses import Response
 
     from secops.console.visit import Visit
     from secops.records import Event
-    from secops.store.index import Index
+    from secops.store.index import Index, Query
 
-FACETS: Final = (DATASET, HOST, "source.ip", "user.name", "event.outcome")
 SHOWN_FIRST: Final = (
     TIMESTAMP,
     HOST,
@@ -43,48 +40,23 @@ SHOWN_FIRST: Final = (
     TENANT,
 )
 QUARANTINE: Final = "event.kind:pipeline_error"
-PAGE: Final = 50
 EXPORTED: Final = 10_000
 BUCKETS: Final = 60
 PICTURE_SECONDS: Final = 0.3  # a search that took longer is not repeated for the chart and each facet
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What the visitor asked for, as it stands in the address."""
-
-    text: str
-    range: str
-    start: datetime | None
-    end: datetime | None
-    before: str
-
-    def link(self, **changes: str) -> str:
-        """The query string of this search, changed."""
-        fields = {
-            "q": self.text,
-            "range": self.range,
-            "from": _local(self.start) if self.range == "custom" else "",
-            "to": _local(self.end) if self.range == "custom" else "",
-            **changes,
-        }
-        return urlencode({name: value for name, value in fields.items() if value})
-
-    def narrowed(self, field: str, value: str) -> str:
-        """The query string of this search limited to a facet's value."""
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        term = f'{field}:"{escaped}"'
-        return self.link(q=f"({self.text}) AND {term}" if self.text else term)
-
-
 def listing(visit: Visit) -> Response:
     """The search page; a query that cannot be understood is answered with the page and the reason."""
-    asked = _asked(visit)
+    asked = read_asked(visit)
+    with visit.service.database.read() as tx:
+        kept = searches.visible(tx, owner=visit.principal.account_id, tenant=visit.principal.organization_id)
+    shown: dict[str, Any] = {"asked": asked, "ranges": labels.RANGES, "kept": kept, "standard": STANDARD}
+    query, whole = query_of(visit, asked), bool(visit.query("whole"))
     try:
-        found = search_with_picture(visit.service.index, _query(visit, asked), whole=bool(visit.query("whole")))
+        found = search_with_picture(visit.service.index, query, whole=whole, facets=asked.facets)
     except QuerySyntaxError as error:
-        return visit.page("events.html", 400, asked=asked, found=None, error=error, ranges=labels.RANGES)
-    return visit.page("events.html", asked=asked, found=found, error=None, ranges=labels.RANGES)
+        return visit.page("events.html", 400, found=None, error=error, **shown)
+    return visit.page("events.html", found=found, error=None, **shown)
 
 
 def detail(visit: Visit) -> Response:
@@ -95,7 +67,8 @@ def detail(visit: Visit) -> Response:
     fields = {name: value for name, value in event.items() if name not in {ORIGINAL, RAW, EVENT_ID}}
     first = [(name, fields.pop(name)) for name in SHOWN_FIRST if name in fields]
     original = sorted((event.get(ORIGINAL) or {}).items())
-    return visit.page("event.html", event=event, fields=first + sorted(fields.items()), original=original)
+    found = first + sorted(fields.items())
+    return visit.page("event.html", event=event, fields=found, original=original, asked=read_asked(visit))
 
 
 def find_event(visit: Visit, text: str) -> Event | None:
@@ -117,10 +90,11 @@ def events_by_id(visit: Visit, ids: list[EventId]) -> list[Event]:
 
 
 def export(visit: Visit) -> Response:
-    """The hits as JSON lines, newest first, at most ``EXPORTED``; taking data out is audited."""
-    asked = _asked(visit)
-    query = replace(_query(visit, asked), limit=500, before=None)
+    """The hits as JSON lines or CSV, newest first, at most ``EXPORTED``; taking data out is audited."""
+    asked = read_asked(visit)
+    query = replace(query_of(visit, asked), limit=500, before=None)
     first = visit.service.index.search(query)  # a wrong query is refused before anything is sent
+    form = "csv" if visit.query("form") == "csv" else "jsonl"
     with visit.service.database.begin() as tx:
         audit.record(
             tx,
@@ -129,27 +103,35 @@ def export(visit: Visit) -> Response:
             action="events.export",
             tenant=visit.principal.organization_id,
             source_ip=visit.source_ip,
-            detail={"query": asked.text[:500], "hits": min(first.total, EXPORTED)},
+            detail={"query": asked.text[:500], "hits": min(first.total, EXPORTED), "form": form},
         )
-    name = f"events-{visit.now.astimezone(SHANGHAI):%Y%m%d-%H%M%S}.jsonl"
+    name = f"events-{visit.now.astimezone(SHANGHAI):%Y%m%d-%H%M%S}.{form}"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return StreamingResponse(_lines(visit.service.index, query), media_type="application/x-ndjson", headers=headers)
+    hits = _hits(visit.service.index, query)
+    if form == "csv":
+        return StreamingResponse(csv_lines(hits, asked.columns), media_type="text/csv", headers=headers)
+    return StreamingResponse(json_lines(hits), media_type="application/x-ndjson", headers=headers)
 
 
-def _lines(index: Index, query: Query) -> Iterator[bytes]:
+def _hits(index: Index, query: Query) -> Iterator[Sequence[Event]]:
     sent = 0
     while sent < EXPORTED:
         page = index.search(query)
         hits = page.hits[: EXPORTED - sent]
         sent += len(hits)
-        yield b"".join(orjson.dumps(hit) + b"\n" for hit in hits)
+        yield hits
         if page.next is None or not hits:
             return
         query = replace(query, before=page.next)
 
 
 def search_with_picture(
-    index: Index, query: Query, *, whole: bool, monotonic: Callable[[], float] = time.monotonic
+    index: Index,
+    query: Query,
+    *,
+    whole: bool,
+    facets: Sequence[str] = FACETS,
+    monotonic: Callable[[], float] = time.monotonic,
 ) -> dict[str, Any]:
     """A page of hits, and with the first page the picture around them.
 
@@ -165,34 +147,8 @@ def search_with_picture(
     found["left_out"] = costly and not whole
     if not found["left_out"]:
         found["chart"] = index.histogram(query, BUCKETS)
-        found["facets"] = [(field, values) for field in FACETS if (values := index.facets(query, field, 5))]
+        found["facets"] = [(field, values) for field in facets if (values := index.facets(query, field, 5))]
     return found
-
-
-def _asked(visit: Visit) -> Asked:
-    chosen = visit.query("range", "24h")
-    start, end = moment(visit.query("from")), moment(visit.query("to"))
-    if chosen == "custom" and (start or end):
-        return Asked(visit.query("q"), "custom", start, end, visit.query("before"))
-    chosen = chosen if chosen in labels.RANGES else "24h"
-    minutes = labels.RANGES[chosen][1]
-    since = visit.now - timedelta(minutes=minutes) if minutes else None
-    return Asked(visit.query("q"), chosen, since, None, visit.query("before"))
-
-
-def _query(visit: Visit, asked: Asked) -> Query:
-    return Query(
-        text=asked.text,
-        tenants=visit.visible_tenants(),
-        start=asked.start,
-        end=asked.end,
-        limit=PAGE,
-        before=asked.before or None,
-    )
-
-
-def _local(value: datetime | None) -> str:
-    return value.astimezone(SHANGHAI).strftime("%Y-%m-%dT%H:%M") if value else ""
 
 
 ROUTES: Routes = (
