@@ -9,6 +9,7 @@ import os
 import shutil
 import socket
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -54,9 +55,9 @@ class ElasticServer:
         """Begin a new backing index, as a life-cycle policy or an administrator would."""
         httpx.post(f"{self.url}/{stream}/_rollover", timeout=60, trust_env=False).raise_for_status()
 
-    def _end(self, how: object) -> None:
+    def _end(self, how: Callable[[subprocess.Popen[bytes]], None]) -> None:
         if self._process is not None:
-            how(self._process)  # type: ignore[operator]
+            how(self._process)
             self._process.wait(60)
             self._process = None
 

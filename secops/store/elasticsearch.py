@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
-from elasticsearch import NotFoundError
+from elasticsearch import ConflictError, NotFoundError
 
 from secops.errors import UserError
 from secops.records import EVENT_ID, EventId
@@ -98,30 +98,28 @@ class ElasticIndex:
 
     def add(self, partition: int, events: Sequence[Event]) -> None:
         """See ``Index.add``; fastest with some thousand events at a time."""
-        expected = self.position(partition)
-        new = [event for event in events if EventId.parse(event[EVENT_ID]).offset >= expected]
-        if not new:
-            return
         with talking():
             if not self._prepared:
                 self._prepare()
+            expected = self._ask_place(partition)
+            if expected != self._places.get(partition):  # new here, or another process had the partition meanwhile
+                self._clean.discard(partition)
+            self._places[partition] = expected
+            new = [event for event in events if EventId.parse(event[EVENT_ID]).offset >= expected]
+            if not new:
+                return
             present = frozenset() if partition in self._clean else self._present(new)
             self._clean.discard(partition)
             self._write([event for event in new if event[EVENT_ID] not in present])
             self._move(partition, EventId.parse(new[-1][EVENT_ID]).offset + 1)
-            self._clean.add(partition)
             self._roll_over()
 
     def position(self, partition: int) -> int:
-        """See ``Index.position``."""
+        """See ``Index.position``; a writer knows what it wrote last, ``add`` asks in any case."""
         if partition in self._places:
             return self._places[partition]
         with talking():
-            try:
-                found = self._client.get(index=self._places_index, id=str(partition))
-                place = int(found["_source"]["next"])
-            except NotFoundError:
-                place = 0
+            place = self._ask_place(partition)
         if self._writable:
             self._places[partition] = place
         return place
@@ -231,9 +229,27 @@ class ElasticIndex:
                 return frozenset(found)
             first = int(hits[-1]["sort"][0]) + 1
 
+    def _ask_place(self, partition: int) -> int:
+        try:
+            return int(self._client.get(index=self._places_index, id=str(partition))["_source"]["next"])
+        except NotFoundError:
+            return 0
+
     def _move(self, partition: int, place: int) -> None:
-        self._client.index(index=self._places_index, id=str(partition), document={"next": place})
+        """Move the place of a partition, never back: a process that no longer has the partition may come late."""
+        try:
+            self._client.index(
+                index=self._places_index,
+                id=str(partition),
+                document={"next": place},
+                version=place,
+                version_type="external_gte",
+            )
+        except ConflictError:
+            self._places.pop(partition, None)
+            return
         self._places[partition] = place
+        self._clean.add(partition)
 
     def _roll_over(self) -> None:
         now = self._clock()

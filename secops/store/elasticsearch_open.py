@@ -21,7 +21,10 @@ def open_elastic(said: settings.Index, *, writable: bool) -> ElasticIndex:
     Raises:
         UserError: an address, the CA file or the credentials cannot be used; the text names which.
     """
-    client = connect(_urls(said.url), ca_file=said.ca_file, credentials=_credentials(said))
+    urls, credentials = _urls(said.url), _credentials(said)
+    if credentials:
+        _refuse_clear_text(urls)
+    client = connect(urls, ca_file=said.ca_file, credentials=credentials)
     layout = Layout(
         shards=said.shards,
         replicas=said.replicas,
@@ -46,6 +49,16 @@ def _urls(text: str) -> list[str]:
             "index.url must not hold a user or password; use index.credentials_file",
         )
     return urls
+
+
+def _refuse_clear_text(urls: list[str]) -> None:
+    for parts in map(urlsplit, urls):
+        if parts.scheme != "https" and parts.hostname not in {"localhost", "127.0.0.1", "::1"}:
+            raise UserError(
+                "index.url",
+                f"index.url 的 {parts.hostname or parts.path} 未使用 https，口令会以明文传输；请改为 https://",
+                f"{parts.hostname or parts.path} in index.url is not https, so the password would travel in the clear; use https://",
+            )
 
 
 def _credentials(said: settings.Index) -> str:

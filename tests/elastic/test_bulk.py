@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import gzip
+import ipaddress
+import ssl
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import orjson
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from secops.store.elasticsearch_bulk import Document, Writer, chunked
 from secops.store.elasticsearch_server import connect, talking
@@ -146,6 +154,44 @@ def test_wrong_credentials_are_said_without_showing_them(server: Overloaded, wri
     assert "401" in told.value.en
     assert "secret" not in told.value.en + told.value.zh
     assert server.seen_headers[0].startswith("Basic ")
+
+
+def test_a_server_is_trusted_by_its_ca_alone(server: Overloaded, tmp_path: Path) -> None:
+    """A certificate that signs itself is its own CA."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "es.test")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    ca_file, key_file = tmp_path / "ca.pem", tmp_path / "key.pem"
+    ca_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    key_file.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(ca_file, key_file)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    url = f"https://127.0.0.1:{server.server_port}"
+    for trust, created in ((ca_file, True), (None, False)):
+        client = connect([url], ca_file=trust, credentials="ApiKey dGVzdA==", seconds=10)
+        writer = Writer(client, "stream", refresh=False, wait=lambda _: None, jitter=lambda: 0.5)
+        if created:
+            assert writer.create(documents(1)) == []
+        else:
+            with pytest.raises(IndexUnavailable, match="certificate"):
+                writer.create(documents(1))
+        client.close()
+    assert server.seen_headers == ["ApiKey dGVzdA=="]
 
 
 def test_pieces_are_bounded_by_number_and_size() -> None:

@@ -175,6 +175,26 @@ def test_write_broken_off_before_a_roll_over_is_not_repeated(
         index.rebuild()
 
 
+def test_partition_that_was_with_another_process_meanwhile_is_not_repeated(
+    elastic_server: ElasticServer, name: str, log: FileLog
+) -> None:
+    log.append({0: [event(number) for number in range(1000)]})
+    events = log.read(0, 0, 1000)
+    with opened(elastic_server, name) as one, opened(elastic_server, name) as other:
+        one.add(0, events[:100])
+        other.add(0, events[100:600])
+        elastic_server.roll_over(one._stream)
+        assert one.position(0) == 100  # as it knew it
+        one.add(0, events[100:400])
+        assert one.position(0) == 600
+        one.add(0, events[600:700])
+        other._move(0, 650)  # late
+        assert other.position(0) == 700
+        other.add(0, events[600:])
+        assert ids(other) == Counter(f"0-{n}" for n in range(1000))
+        other.rebuild()
+
+
 def test_role_waits_for_the_server_says_how_far_behind_it_is_and_goes_on(
     elastic_server: ElasticServer, name: str, log: FileLog
 ) -> None:

@@ -60,6 +60,17 @@ def events(first: int, count: int, **more: Any) -> list[dict[str, Any]]:
     ]
 
 
+def test_before_the_first_event_everything_is_empty(index: ElasticIndex) -> None:
+    for text in ("", "word", "user.name:x*", "NOT x", "event.id:/x/"):
+        query = Query(text=text, tenants=frozenset({"city"}))
+        page = index.search(query)
+        assert (page.hits, page.total, page.total_exact, page.next) == ([], 0, True, None)
+        assert index.facets(query, "user.name", 5) == []
+        assert index.histogram(query, 5) == []
+    assert index.position(3) == 0
+    assert index.expire(START) == 0
+
+
 def test_a_large_index_is_followed_by_a_new_one_and_old_ones_expire(index: ElasticIndex, clock: Clock) -> None:
     index.add(0, events(0, 3000))
     assert len(index._backing()) == 1
@@ -142,6 +153,7 @@ def test_what_the_server_refuses_is_kept_whole_and_found(index: ElasticIndex) ->
         ({}, "index.url"),
         ({"url": "https://user:secret@es.example:9200"}, "index.url"),
         ({"url": "es.example"}, "index.url"),
+        ({"url": "https://es.example:9200,http://10.1.2.3:9200", "credentials": "user:secret"}, "index.url"),
         ({"url": "https://es.example:9200", "ca_file": "/nonexistent.pem"}, "index.ca_file"),
         ({"url": "https://es.example:9200", "credentials_file": "/nonexistent"}, "index.credentials_file"),
         ({"url": "https://es.example:9200", "credentials": "secret"}, "index.credentials"),
