@@ -71,7 +71,7 @@ def _figures(
             index.add(0, got)
     size = stored()  # brings what was written into view, too
     everything = Query(tenants=None)
-    assert index.search(everything).total == number
+    assert sum(count for _, count in index.histogram(everything, 1)) == number
     return [
         Figure(name=f"{engine}: index", value=number / filling.wall, unit="events/s", note=f"CPU {filling.cpu:.1f} s"),
         _timed(f"{engine}: term, 50 hits", [_search(index, text) for text in TERMS], bar=50),
