@@ -114,7 +114,7 @@ def free_port() -> int:
 
 @pytest.fixture(scope="session")
 def elastic_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ElasticServer]:
-    """A running Elasticsearch; ask for it with the mark ``xdist_group("elasticsearch")``, so that one process has it."""
+    """A running Elasticsearch; tests that ask for it bear the mark ``process``: they run in one process and share it."""
     server = open_server(tmp_path_factory.mktemp("elasticsearch"))
     yield server
     server.stop()

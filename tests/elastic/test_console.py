@@ -21,7 +21,7 @@ from secops.store.elasticsearch import ElasticIndex
 from secops.store.index import Query
 from tests.console.world import FAILED, World, make_world
 
-pytestmark = [pytest.mark.live, pytest.mark.xdist_group("elasticsearch"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.live, pytest.mark.process, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ from secops.store.index import IndexUnavailable, Query
 from secops.worker import metrics
 from secops.worker.index import Indexing
 
-pytestmark = [pytest.mark.live, pytest.mark.xdist_group("elasticsearch"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.live, pytest.mark.process, pytest.mark.timeout(600)]
 
 EVERYTHING = Query(tenants=None, limit=1000)
 

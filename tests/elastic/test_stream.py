@@ -17,7 +17,7 @@ from secops.store.elasticsearch_open import open_elastic
 from secops.store.elasticsearch_server import connect
 from secops.store.index import Query
 
-pytestmark = [pytest.mark.live, pytest.mark.xdist_group("elasticsearch"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.live, pytest.mark.process, pytest.mark.timeout(600)]
 
 START = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
 

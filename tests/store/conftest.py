@@ -15,7 +15,7 @@ from secops.store.files import FileLog
 from secops.store.log import Log
 from secops.store.sqlite import SqliteIndex
 
-LIVE = [pytest.mark.live, pytest.mark.xdist_group("elasticsearch"), pytest.mark.timeout(600)]
+LIVE = [pytest.mark.live, pytest.mark.process, pytest.mark.timeout(600)]
 ENGINES = ["sqlite", pytest.param("elasticsearch", marks=LIVE)]
 
 
