@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pydantic import Field
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from monitors.collector import Surroundings
     from monitors.http_exchange import Request
     from monitors.record import Sink
+
+
+_LONGEST_PAUSE: Final = 1.0  # seconds between two attempts for a sender that cannot be refused
 
 
 class ElasticBulkSettings(HttpSettings):
@@ -79,7 +82,7 @@ class _Receiver:
         clock = asyncio.get_running_loop().time
         began, most = clock(), self._settings.max_messages
         operations = await self._intake.read(request, lambda body: bulk.read(body, most, index))
-        await self._store(operations, tenant, request.peer)
+        await self._store(operations, tenant, request)
         took = round((clock() - began) * 1000)
         said = bulk.answer(operations, took=took, short="filter_path=" in request.query)
         return json_answer(said, headers=elastic.PRODUCT)
@@ -89,14 +92,35 @@ class _Receiver:
         operation = bulk.Operation("create", parts[0], parts[2] if len(parts) > 2 else "", source)  # noqa: PLR2004 - INDEX/_doc/ID
         if not source:
             raise Refusal(400, "请求体为空", "the body is empty")
-        await self._store([operation], tenant, request.peer)
+        await self._store([operation], tenant, request)
         return json_answer(bulk.created(operation), 201, elastic.PRODUCT)
 
-    async def _store(self, operations: Sequence[Operation], tenant: str, peer: str) -> None:
+    async def _store(self, operations: Sequence[Operation], tenant: str, request: Request) -> None:
         documents = [operation.source for operation in operations if operation.adds]
-        self._intake.pace(tenant, len(documents))
-        await self._intake.store(self._intake.records(documents, "json", tenant, peer))
+        records = self._intake.records(documents, "json", tenant, request.peer)
+        paced = False
+        while True:
+            try:
+                if not paced:
+                    self._intake.pace(tenant, len(records))
+                paced = True
+                await self._intake.store(records)
+            except Refusal as refusal:
+                if not _must_wait(request):
+                    raise
+                await asyncio.sleep(min(refusal.retry_after, _LONGEST_PAUSE))
+            else:
+                break
         self._collector.counters.rejected[self._collector.kind] += len(operations) - len(documents)
+
+
+def _must_wait(request: Request) -> bool:
+    """Whether the sender is rsyslog's omelasticsearch, the one that names no user agent.
+
+    It throws away what is refused, whatever the status, and tries again only when the connection breaks: so it is not
+    answered before there is room.
+    """
+    return "user-agent" not in request.headers
 
 
 def _refuse(_request: Request, refusal: Refusal) -> Answer:

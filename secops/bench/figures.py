@@ -30,6 +30,8 @@ BENCHES: Final = {
     "pack": "secops.bench.pack",
     "latency": "secops.bench.latency",
     "live": "secops.bench.live",
+    "relp": "secops.bench.relp",
+    "udp": "secops.bench.udp",
 }
 
 WITH_FILES: Final = frozenset({"detect", "rules"})  # can be run on other people's events and rules

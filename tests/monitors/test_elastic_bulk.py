@@ -177,6 +177,25 @@ def test_a_full_disk_and_too_much_tell_the_client_to_come_again(running: Any, si
     assert len(sink.records) == 1
 
 
+def test_a_sender_that_throws_away_what_is_refused_waits_for_its_answer(running: Any, sink: Any) -> None:
+    async def scenario() -> bytes:
+        collector = listener()
+        sink.full = True
+        async with running(collector, sink):
+            reader, writer = await asyncio.open_connection(*collector.address)
+            head = f"POST /_bulk HTTP/1.1\r\nHost: x\r\nAuthorization: {HEADER['authorization']}\r\nContent-Length: {len(LINE)}\r\n\r\n"
+            writer.write(head.encode() + LINE)
+            await sink.until(lambda: sink.attempts >= 2)
+            assert sink.records == []
+            sink.full = False
+            status = await reader.readline()
+            writer.close()
+            return status
+
+    assert asyncio.run(scenario()).startswith(b"HTTP/1.1 200")
+    assert sink.raws == [b'{"message":"one"}']
+
+
 def test_what_is_no_json_is_stored_to_be_looked_at(running: Any, sink: Any) -> None:
     (answer,) = ask(running, sink, listener(max_message=480), ("POST", "/_bulk", LINE + b'{"index":{}}\n{"a":\n' + b'{"index":{}}\n' + b"x" * 600, {}))  # fmt: skip
     assert [next(iter(item.values()))["status"] for item in answer.json()["items"]] == [201] * 3
