@@ -102,7 +102,7 @@ def except_(
     reason: Reason,
     tenant: Tenant = "",
     expires: Annotated[
-        str | None, typer.Option("--expires", help="到期：日期、时间或 30d / when it ends: a date, a time, or 30d")
+        str | None, typer.Option("--expires", help="到期：最后一天、时间或 30d / its last day, a time, or 30d")
     ] = None,
     state: StateOption = None,
     config: ConfigOption = None,

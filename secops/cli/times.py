@@ -9,6 +9,7 @@ from typing import Final
 from secops.cli.context import SHANGHAI
 from secops.errors import UserError
 
+_DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 _UNITS: Final = {"m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -46,7 +47,7 @@ def read_span(text: str) -> timedelta:
 
 
 def read_when(text: str, now: datetime, *, ahead: bool = False) -> datetime:
-    """Read a moment, or a span that ends now, or ``ahead`` begins now.
+    """Read a moment, or a span that ends now, or ``ahead`` begins now; ``ahead``, a bare day is its end, as on the pages.
 
     Raises:
         UserError: ``time.form``.
@@ -54,5 +55,6 @@ def read_when(text: str, now: datetime, *, ahead: bool = False) -> datetime:
     try:
         span = read_span(text)
     except UserError:
-        return read_moment(text)
+        moment = read_moment(text)
+        return moment + timedelta(days=1) if ahead and _DAY.fullmatch(text.strip()) else moment
     return now + span if ahead else now - span
