@@ -21,7 +21,7 @@ NOW = datetime(2026, 11, 24, 8, tzinfo=UTC)
         ("2026-12-31T09:00Z", True, datetime(2026, 12, 31, 9, tzinfo=UTC)),
     ],
 )
-def test_days_times_and_spans(text: str, ahead: bool, wanted: datetime) -> None:
+def test_days_times_and_spans(text: str, *, ahead: bool, wanted: datetime) -> None:
     assert read_when(text, NOW, ahead=ahead) == wanted
 
 
