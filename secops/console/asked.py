@@ -77,7 +77,11 @@ class Asked:
         if len(starts) < 2:  # noqa: PLR2004 - the width of a bar is the distance of two
             return []
         width = max(starts[1] - starts[0], timedelta(seconds=1))
-        return [f"/events?{self._between(at, at + width)}" for at in starts]
+        ends = [*starts[1:], starts[-1] + width + timedelta(seconds=1)]  # the last bar holds the end of the time too
+        return [
+            f"/events?{self._between(at, max(end, at + timedelta(seconds=1)))}"
+            for at, end in zip(starts, ends, strict=True)
+        ]
 
     def value_of(self, event: Event, name: str) -> str:
         """What a column shows of an event."""
