@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from secops.evidence.bundle import Pack
     from secops.lease import Lease
     from secops.match.detector import Detector
+    from secops.normalise.custom import CustomParser
     from secops.records import Alert, Match, RuleInfo, Ticket
     from secops.store.index import Index
     from secops.store.log import Log
@@ -59,17 +60,22 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 
 
 def ingest(
-    records: Sequence[Record], log: Log, zone: tzinfo, seen: Callable[[Sequence[Event]], None] | None = None
+    records: Sequence[Record],
+    log: Log,
+    zone: tzinfo,
+    seen: Callable[[Sequence[Event]], None] | None = None,
+    custom: Mapping[str, Sequence[CustomParser]] | None = None,
 ) -> tuple[int, int]:
     """Collect -> normalise -> store: durable when it returns.
 
-    ``zone`` is that of times that name none; ``seen`` hears of the events once they are durable. Gives how many events were
+    ``zone`` is that of times that name none; ``seen`` hears of the events once they are durable; ``custom`` are the
+    tenants' own parsers. Gives how many events were
     stored and how many of them are quarantined.
 
     Raises:
         LogFull: nothing was stored.
     """
-    events = normalise(records, zone=zone)
+    events = normalise(records, zone=zone, custom=custom)
     batches: dict[int, list[Event]] = defaultdict(list)
     quarantined = 0
     for event in events:

@@ -220,6 +220,11 @@ class Service:
         )
 
     @property
+    def parsers_dir(self) -> Path:
+        """Parsers that tenants wrote, a folder each."""
+        return self.settings.state / "parsers"
+
+    @property
     def run_dir(self) -> Path:
         """What running roles say of themselves."""
         return self.settings.state / "run"

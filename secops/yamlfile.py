@@ -117,6 +117,15 @@ def read(file: Path, code: str) -> Node:
         data = file.read_bytes()
     except OSError as error:
         raise UserError(code, f"{file}: 无法读取：{error}", f"{file}: cannot be read: {error}") from error
+    return parse(data, file, code)
+
+
+def parse(data: bytes, file: Path, code: str) -> Node:
+    """Read the one document of ``data``; errors call it ``file``.
+
+    Raises:
+        UserError: ``code``: too large, not UTF-8, not YAML, or empty.
+    """
     if len(data) > MOST_BYTES:
         raise UserError(code, f"{file}: 文件过大", f"{file}: the file is larger than {MOST_BYTES} bytes")
     try:

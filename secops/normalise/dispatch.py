@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from secops.normalise.custom import refine_unparsed
 from secops.normalise.decode import UndecodableError, decode, decode_json
 from secops.normalise.parser import Desk, UnreadableError
 from secops.normalise.quarantine import quarantine
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from datetime import tzinfo
 
     from monitors.record import Record
+    from secops.normalise.custom import CustomParser
     from secops.records import Event
 
 _JSON = frozenset({"json", "journal", "audit", "probe"})
@@ -26,11 +28,13 @@ _KNOWN = {
 }
 
 
-def normalise(records: Sequence[Record], *, zone: tzinfo = SHANGHAI) -> list[Event]:
+def normalise(
+    records: Sequence[Record], *, zone: tzinfo = SHANGHAI, custom: Mapping[str, Sequence[CustomParser]] | None = None
+) -> list[Event]:
     """Turn records into events, in order, at least one event per record; what cannot be read is quarantined.
 
     Never raises for input, takes bounded time for every record, and gives the same events for the same batch.
-    ``zone`` is where times without a zone are read.
+    ``zone`` is where times without a zone are read; ``custom`` are the tenants' own parsers, asked when no other knew the message.
     """
     known = registry()
     desk = Desk(known.programs, known.documents, known.lines, known.messages, zone)
@@ -38,7 +42,10 @@ def normalise(records: Sequence[Record], *, zone: tzinfo = SHANGHAI) -> list[Eve
     for record in records:
         desk.receive(record.received)
         try:
-            events += _read(record, desk, known.formats)
+            read = _read(record, desk, known.formats)
+            if custom and (own := custom.get(record.tenant)):
+                refine_unparsed(read, own, desk)
+            events += read
         except UnreadableError as error:
             events.append(quarantine(record, desk, error.type, str(error)))
         except UndecodableError as error:

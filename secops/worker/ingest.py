@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from monitors import collector as collecting
 from monitors.record import SinkFull
 from secops import pipeline, source_quotas, sources, status
+from secops.normalise.custom_shelf import CustomShelf
 from secops.source_quotas import Quota
 from secops.worker import metrics
 from secops.worker.audit_feed import AUDIT, audit_records
@@ -60,13 +61,15 @@ class IngestRole:
         )
         self.collectors: dict[str, collecting.Collector] = {}
         self.errors: dict[str, str] = {}
+        self.shelf = CustomShelf(service.parsers_dir)
+        self.shelf.refresh()
         self.tally = SourceTally(time.monotonic())
         self.noted = SourceBook(service.database, self.tally, service.clock, time.monotonic)
         self._published: dict[tuple[str, str], int] = {}
 
     def _write(self, records: Sequence[Record], log: Log | None = None) -> None:
         started = time.perf_counter()
-        stored, quarantined = pipeline.ingest(records, log or self.log, self.zone, self.tally.add)
+        stored, quarantined = pipeline.ingest(records, log or self.log, self.zone, self.tally.add, self.shelf.parsers)
         self.metrics.batch_seconds.observe(time.perf_counter() - started)
         self.metrics.stored.inc(stored)
         self.metrics.quarantined.inc(quarantined)
@@ -172,6 +175,7 @@ class IngestRole:
         """Once a second: tokens, metrics, status."""
         while not await collecting.stopped_within(stop, REPORT_SECONDS):
             await asyncio.to_thread(self._load_tokens)
+            await asyncio.to_thread(self.shelf.refresh)
             usage = self.quota.take_usage()
             self._count_usage(usage)
             await asyncio.to_thread(self._note_sources, usage)
@@ -237,7 +241,7 @@ class IngestRole:
                 }
                 for name, one in self.collectors.items()
             },
-            "errors": dict(self.errors),
+            "errors": {**self.errors, **{f"parser {b.tenant}/{b.file}": f"{b.zh} / {b.en}" for b in self.shelf.broken}},
         }
 
 
