@@ -6,6 +6,7 @@ transaction number, once the message is safe; a sender that heard no answer send
 
 from __future__ import annotations
 
+import re
 from typing import Final, NamedTuple
 
 LONGEST_TXNR: Final = 9  # digits: 1 to 999,999,999
@@ -14,6 +15,7 @@ LONGEST_LENGTH: Final = 9  # digits of DATALEN
 MOST_HEADER: Final = LONGEST_TXNR + LONGEST_COMMAND + LONGEST_LENGTH + 3
 SOFTWARE: Final = "secops"
 _LF: Final = 0x0A
+_HEADER: Final = re.compile(rb"([0-9]{1,9}) ([0-9A-Za-z]{1,32}) ([0-9]{1,9}) ")
 
 
 class RelpError(Exception):
@@ -48,7 +50,7 @@ class RelpFramer:
         buffer = self._rest + data
         frames: list[Frame] = []
         try:
-            position = self._skip(buffer, frames)
+            position = self._whole(buffer, self._skip(buffer, frames), frames)
             while (after := self._frame(buffer, position, frames)) is not None:
                 position = after
         except RelpError as error:
@@ -68,6 +70,19 @@ class RelpFramer:
         self._skipping = None
         frames.append(frame)
         return _trailer(buffer, remaining - 1)
+
+    def _whole(self, buffer: bytes, position: int, frames: list[Frame]) -> int:
+        """Take the ordinary frames that lie whole in ``buffer``, quickly; give where something else begins."""
+        header, size, longest = _HEADER.match, len(buffer), self._longest
+        while head := header(buffer, position):
+            start = head.end()
+            length = int(head[3])
+            stop = start + length
+            if stop >= size or length > longest or buffer[stop] != _LF:
+                break
+            frames.append(Frame(head[1], head[2], buffer[start:stop]))
+            position = stop + 1
+        return position
 
     def _frame(self, buffer: bytes, start: int, frames: list[Frame]) -> int | None:
         """Take one frame from ``start``; give where the next begins, None when more must arrive first."""

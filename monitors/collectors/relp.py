@@ -22,6 +22,9 @@ AHEAD: Final = 4  # batches of one connection that may wait for the disk while m
 ANSWER_SECONDS: Final = 10.0  # how long a peer may leave answers unread
 
 
+_OK: Final = b" rsp 6 200 OK\n"
+
+
 class RelpSettings(StreamSettings):
     """A RELP listener; a port of 0 takes a free one."""
 
@@ -120,15 +123,15 @@ class _Session:
         received, one, kind = self._now(), self._connection, self._collector.kind
         records = [
             Record(
-                frame.data.rstrip(b"\r\n\x00"), received, kind, one.peer, one.tenant, "syslog", None,
+                raw, received, kind, one.peer, one.tenant, "syslog", None,
                 "oversized" if frame.oversized else "",
             )
             for frame in frames
-            if frame.data.strip(b"\r\n\x00")
+            if (raw := frame.data.rstrip(b"\r\n\x00"))
         ]  # fmt: skip
         self._collector.counters.received[kind] += len(records)
         self._collector.counters.rejected[kind] += sum(1 for frame in frames if frame.oversized)
-        ok = b"".join([b"%s rsp 6 200 OK\n" % frame.number for frame in frames])
+        ok = _OK.join([*(frame.number for frame in frames), b""])
         await self._waiting.put(asyncio.ensure_future(self._store(records, ok)))
 
     async def _store(self, records: list[Record], ok: bytes) -> bytes:

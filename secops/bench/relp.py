@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import tempfile
 import time
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from monitors.collectors.relp import RelpCollector, RelpSettings
 from secops.bench.figures import Figure, stopwatch
 from secops.bench.rsyslogd import sending
 from secops.pipeline import ingest
+from secops.settings import Ingest
 from secops.store.files import FileLog
 from secops.worker.batcher import Batcher
 
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
 
 MESSAGES: Final = 600_000
 BAR: Final = 100_000
-BATCH: Final = 10_000
 DEADLINE: Final = 180.0
 
 
@@ -37,6 +38,8 @@ def measure() -> list[Figure]:
     ]
     with tempfile.TemporaryDirectory() as folder:
         log = FileLog(Path(folder) / "log", partitions=4, writable=True)
+        gc.freeze()
+        gc.set_threshold(200_000, 50, 100)  # as the ingest role does
         try:
             watch, stored = asyncio.run(_receive(Path(folder), log, lines))
         finally:
@@ -49,7 +52,10 @@ def measure() -> list[Figure]:
 
 
 async def _receive(folder: Path, log: FileLog, lines: list[str]) -> tuple[Stopwatch, int]:
-    batcher = Batcher(lambda records: _write(records, log), batch_events=BATCH, queue_events=10 * BATCH)
+    wanted = Ingest()
+    batcher = Batcher(
+        lambda records: _write(records, log), batch_events=wanted.batch_events, queue_events=wanted.queue_events
+    )
     collector = RelpCollector(RelpSettings(port=0), Surroundings())
     stop, drained = asyncio.Event(), asyncio.Event()
     writing = asyncio.ensure_future(batcher.run(drained))
