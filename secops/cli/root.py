@@ -38,6 +38,7 @@ COMMANDS = {
     "ticket": Command("secops.cli.ticket"),
     "person": Command("secops.cli.person"),
     "source": Command("secops.cli.source"),
+    "parser": Command("secops.cli.parser"),
     "ca": Command("secops.cli.ca"),
     "evidence": Command("secops.cli.evidence"),
     "audit": Command("secops.cli.audit"),

@@ -14,6 +14,7 @@ from secops.console import (
     me,
     noise,
     overview,
+    parsers,
     people,
     quotas,
     rule_actions,
@@ -41,6 +42,7 @@ PAGES = (
     *rule_imports.ROUTES,
     *rule_actions.ROUTES,
     *rules.ROUTES,
+    *parsers.ROUTES,
     *quotas.ROUTES,  # before sources: /sources/quotas is no source's id
     *sources.ROUTES,
     *people.ROUTES,

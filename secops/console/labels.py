@@ -205,6 +205,7 @@ RANGES: Final[Mapping[str, tuple[str, int]]] = {  # key -> message id, minutes; 
 DONE: Final[Mapping[str, str]] = {
     "search-kept": N_("The search is saved."),
     "search-gone": N_("The search is deleted."),
+    "parser": N_("The parsers are up to date; they hold within a second."),
     "quota": N_("The quota holds within a second."),
     "token-revoked": N_("The token is revoked; senders that use it are refused."),
     "source-forgotten": N_("The source is off the list."),

@@ -50,6 +50,7 @@ class Batcher:
         self._quota = quota or QuotaBook(Quota(), time.monotonic)
         self._queues: dict[str, deque[Waiting]] = {}  # those that are not empty, the next to be served first
         self._waiting: Counter[str] = Counter()  # records by tenant
+        self._blocked: Counter[str] = Counter()  # submitters that wait for room, by tenant
         self._queued = 0
         self._filled = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -77,9 +78,10 @@ class Batcher:
         tenant = _queue_of(records)
         if tenant:
             await self._paced(tenant)
-        async with self._room:
-            await self._room.wait_for(lambda: self._has_room(tenant))
-            done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self._blocked[tenant] or not self._has_room(tenant):
+            await self._put_when_room(tenant, records, done)
+        else:  # nobody of this tenant waits: it need not stand in line behind those of another, who wait for their own room
             self._put(tenant, records, done)
         await done
 
@@ -96,6 +98,15 @@ class Batcher:
             return False
         self._put(tenant, records, None)
         return True
+
+    async def _put_when_room(self, tenant: str, records: Sequence[Record], done: asyncio.Future[None]) -> None:
+        self._blocked[tenant] += 1
+        try:
+            async with self._room:
+                await self._room.wait_for(lambda: self._has_room(tenant))
+                self._put(tenant, records, done)
+        finally:
+            self._blocked[tenant] -= 1
 
     async def _paced(self, tenant: str) -> None:
         seconds = self._quota.ask(tenant)
