@@ -110,11 +110,15 @@ class Search:
         return frozenset(bucket["key"] for bucket in found)
 
     def _decided_page(self, plan: elasticsearch_plan.Plan) -> Page:
-        found = self._listed(plan, None if self._before is None else self._before.key, self._limit + 1, count=True)
-        total = found["hits"]["total"]["value"] if self._before is None else self._before.total
-        hits = [_read(hit) for hit in found["hits"]["hits"]]
-        following = hits[self._limit - 1][0] if len(hits) > self._limit > 0 else None
+        hits = self._listed(plan, None if self._before is None else self._before.key, self._limit + 1)
+        more = len(hits) > self._limit
+        following = hits[self._limit - 1][0] if more and self._limit else None
+        total = self._total(plan) if more and self._before is None else len(hits)
         return self._page(hits[: self._limit], total, complete=True, following=following)
+
+    def _total(self, plan: elasticsearch_plan.Plan) -> int:
+        """All hits. Asked apart: the newest are found without looking at all of them, and all are counted without sorting."""
+        return int(self._ask(self._body(plan), size=0, track_total_hits=True)["hits"]["total"]["value"])
 
     def _confirmed_page(self, plan: elasticsearch_plan.Plan) -> Page:
         hits: list[tuple[Key, Event]] = []
@@ -157,11 +161,11 @@ class Search:
 
     def _batches(self, plan: elasticsearch_plan.Plan, after: Key | None) -> Iterator[list[tuple[Key, Event]]]:
         while True:
-            found = self._listed(plan, after, CONFIRM, count=False)["hits"]["hits"]
-            if found:
-                yield (batch := [_read(hit) for hit in found])
+            batch = self._listed(plan, after, CONFIRM)
+            if batch:
+                yield batch
                 after = batch[-1][0]
-            if len(found) < CONFIRM:
+            if len(batch) < CONFIRM:
                 return
 
     def _holds(self, event: Event) -> bool:
@@ -171,11 +175,10 @@ class Search:
         """The tenants again, on the event itself."""
         return self._query.tenants is None or event.get(TENANT) in self._query.tenants
 
-    def _listed(self, plan: elasticsearch_plan.Plan, after: Key | None, size: int, *, count: bool) -> Any:  # noqa: ANN401 - JSON
-        more = {} if after is None else {"search_after": list(after)}
-        return self._ask(
-            self._body(plan), size=size, sort=SORT, track_total_hits=count and self._before is None, source=True, **more
-        )
+    def _listed(self, plan: elasticsearch_plan.Plan, after: Key | None, size: int) -> list[tuple[Key, Event]]:
+        more: dict[str, Any] = {} if after is None else {"search_after": list(after)}
+        found = self._ask(self._body(plan), size=size, sort=SORT, source=True, **more)
+        return [_read(hit) for hit in found["hits"]["hits"]]
 
     def _terms(self, plan: elasticsearch_plan.Plan, field: str, size: int) -> list[tuple[str, int]]:
         """Counted by the server. Where shards hold so many values that their counts may miss some, part by part."""
