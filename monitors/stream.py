@@ -25,6 +25,7 @@ CHUNK = 1 << 18  # bytes read from a connection in one go
 DRAIN_SECONDS = 2.0  # at the end, how long what peers have already sent is still read
 QUIET_SECONDS = 0.1
 HANDSHAKE_SECONDS = 10.0
+BACKLOG = 1024  # peers that may wait to be let in: after a restart all come at once
 
 
 class Tls(BaseModel):
@@ -101,6 +102,7 @@ class Listener:
             self._settings.host,
             port,
             limit=CHUNK,
+            backlog=BACKLOG,
             ssl=tls.context() if tls is not None else None,
             ssl_handshake_timeout=HANDSHAKE_SECONDS if tls is not None else None,
         )
