@@ -52,6 +52,7 @@ def take(tx: Session, name: str, holder: str, now: datetime, *, assigned: bool =
 
     ``assigned``: take it from whoever holds it, because somebody else has decided that it is ours.
     """
+    _bound(tx)
     _insert(tx, name, now)
     free = sa.true() if assigned else sa.or_(LeaseRow.holder == holder, LeaseRow.until <= now)
     changed = tx.execute(
@@ -69,6 +70,7 @@ def keep(tx: Session, lease: Lease, now: datetime) -> None:
     Raises:
         LeaseLost: it has changed hands.
     """
+    _bound(tx)
     kept = tx.execute(
         sa.update(LeaseRow)
         .where(LeaseRow.name == lease.name, LeaseRow.epoch == lease.epoch, LeaseRow.holder == lease.holder)
@@ -88,6 +90,12 @@ def holder(tx: Session, name: str) -> str:
     """Who held it last; empty when nobody ever did."""
     row = tx.get(LeaseRow, name)
     return row.holder if row else ""
+
+
+def _bound(tx: Session) -> None:
+    """Let PostgreSQL end this transaction if its process is frozen in the middle: the row's lock would keep others waiting."""
+    if tx.get_bind().dialect.name == "postgresql":
+        tx.execute(sa.text(f"SET LOCAL idle_in_transaction_session_timeout = {int(TERM.total_seconds() * 1000)}"))
 
 
 def _insert(tx: Session, name: str, now: datetime) -> None:

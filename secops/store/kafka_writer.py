@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -128,4 +129,5 @@ class Writer:
 
     def close(self) -> None:
         """Release the client; nothing is under way, since every append waits for its end."""
-        self._producer.flush(0)
+        with suppress(KafkaException):  # one that was shut out has nothing more to say
+            self._producer.flush(0)
