@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 BENCHES: Final = {
     "append": "secops.bench.append",
+    "log": "secops.bench.log",
     "ingest": "secops.bench.ingest",
     "detect": "secops.bench.detect",
     "correlate": "secops.bench.correlate",

@@ -153,7 +153,9 @@ class Follower:
                     enable_partition_eof=True,
                     auto_offset_reset="earliest",  # of what is no longer kept
                     queued_max_messages_kbytes=QUEUED_KBYTES,
-                    queued_min_messages=TAKE,
+                    queued_min_messages=AHEAD_EVENTS,
+                    fetch_queue_backoff_ms=5,  # else a second of rest whenever enough is in hand
+                    fetch_wait_max_ms=20,  # else a quiet partition makes the busy ones wait for half a second
                 )
             )
         return self._consumer

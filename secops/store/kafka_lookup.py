@@ -150,6 +150,7 @@ class Lookup:
                     fetch_wait_max_ms=10,
                     fetch_message_max_bytes=2**20,
                     queued_max_messages_kbytes=4096,
+                    fetch_queue_backoff_ms=5,
                 )
             )
         return self._consumer
