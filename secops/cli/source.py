@@ -8,6 +8,7 @@ import typer
 
 from secops import source_health, source_quotas, sources
 from secops.cli.context import ConfigOption, JsonOption, StateOption, emit, local, open_from, operator, table
+from secops.settings import ROOT_TENANT
 from secops.source_quotas import Quota
 
 if TYPE_CHECKING:
@@ -115,11 +116,11 @@ def quota(
                 )
                 source_quotas.set_quota(tx, tenant, None if default else wanted, actor=operator().username, now=now)
         with service.database.read() as tx:
+            organizations = [one.id for one in service.identity.organizations()]
+            tenants = list(dict.fromkeys([ROOT_TENANT, *organizations, *source_quotas.quotas(tx)]))
             rows = [
                 one
-                for one in source_quotas.summary(
-                    tx, usual, now.date(), [one.id for one in service.identity.organizations()]
-                )
+                for one in source_quotas.summary(tx, usual, now.date(), tenants)
                 if not tenant or one["tenant"] == tenant
             ]
     emit(rows, as_json, lambda: table([[str(value) for value in one.values()] for one in rows], QUOTAS))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +12,7 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from secops import audit, lease, migrations, progress
+from secops import audit, lease, migrations, progress, searches, source_health, source_quotas, sources
 from secops.alert import queries, silences
 from secops.alert.find import Filter, search
 from secops.db import Database
@@ -172,3 +173,28 @@ def test_leases_come_to_a_database_with_cursors_and_state(empty: Database) -> No
         lease.keep(tx, held, now)
         assert progress.cursor(tx, "detect", 1) == 77
         assert progress.state(tx, "detect") == {"r": b"x"}
+
+
+def test_sources_quotas_and_searches_come_to_a_database_that_holds_tokens(empty: Database) -> None:
+    """0003 -> 0004: tokens go on working; sources, quotas and searches can be stored beside them."""
+    migrations.upgrade(empty, "0003")
+    now = datetime(2026, 11, 24, tzinfo=UTC)
+    with empty.begin() as tx:
+        token = sources.create_token(tx, tenant="north", name="edge", actor="a", now=now)
+    migrations.upgrade(empty)
+    stamp = "2026-11-24T00:00:00.000000Z"
+    window = source_health.Window(events=3, received=stamp, newest=stamp, oldest=stamp)
+    with empty.begin() as tx:
+        assert sources.tenants_by_token(tx) == {hashlib.sha256(token.encode()).hexdigest(): "north"}
+        source_health.record(tx, {("north", "syslog", "web-1"): window, ("north", "syslog", "web-2"): window}, 5.0)
+        source_quotas.set_quota(tx, "north", source_quotas.Quota(10, 10**12), actor="a", now=now)
+        source_quotas.add_usage(tx, {"north": source_quotas.Usage(events=3, bytes=10**12)}, now.date())
+        searches.save(tx, owner="o", author="a", tenant="north", name="n", address="q=x", shared=True, now=now)
+    with empty.begin() as tx:
+        source_health.record(tx, {("north", "syslog", "web-1"): window}, 5.0)
+    with empty.read() as tx:
+        assert {row.host: row.events for row in source_health.find(tx, tenants=None)} == {"web-1": 6, "web-2": 3}
+        assert [row.bytes for row in source_quotas.usage_of(tx, now.date())] == [10**12]
+        assert [row.name for row in searches.visible(tx, owner="other", tenant="north")] == ["n"]
+        assert not searches.visible(tx, owner="other", tenant="city")
+        assert audit.broken_links(tx) == []

@@ -5,6 +5,7 @@ import base64
 import gzip
 import hashlib
 import tracemalloc
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -118,6 +119,24 @@ def test_too_fast_answers_429_with_the_time_to_wait(running: Any, sink: Any) -> 
     first, second = push(running, sink, collector, {"content": b"{}\n{}"}, {"content": b"{}\n{}"})
     assert (first.status_code, second.status_code) == (200, 429)
     assert 1 <= int(second.headers["retry-after"]) <= 4
+
+
+def test_a_tenant_over_its_quota_is_answered_429_and_no_other_is(running: Any, sink: Any) -> None:
+    waits = iter([0.0, 2.2, 0.0])
+    asked: list[str] = []
+
+    def wait(tenant: str) -> float:
+        asked.append(tenant)
+        return next(waits)
+
+    collector = listener()
+    collector.surroundings = replace(collector.surroundings, wait=wait)
+    answers = push(running, sink, collector, *({"content": b"{}"} for _ in range(3)))
+    assert [answer.status_code for answer in answers] == [200, 429, 200]
+    assert answers[1].headers["retry-after"] == "3"
+    assert "配额" in answers[1].text
+    assert asked == ["county"] * 3
+    assert len(sink.records) == 2
 
 
 def test_an_oversized_event_among_good_ones(running: Any, sink: Any) -> None:
