@@ -88,3 +88,27 @@ def test_a_topic_that_is_not_there_is_said(kafka: kafka_server.Broker) -> None:
         return said
 
     assert "cannot read kafka:" in asyncio.run(look())
+
+
+def test_a_run_after_a_failed_one_goes_on_with_every_partition(kafka: kafka_server.Broker) -> None:
+    admin = AdminClient({"bootstrap.servers": kafka.address})
+    admin.create_topics([NewTopic("again", 2, 1)])["again"].result(30)
+    producer = Producer({"bootstrap.servers": kafka.address})
+    for number in range(10):
+        producer.produce("again", b"%d" % number, partition=number % 2)
+    producer.flush(30)
+
+    class Broken(World):
+        async def submit(self, records: Sequence[Record]) -> None:
+            raise OSError(f"the log broke under {len(records)} records")
+
+    async def look() -> list[bytes]:
+        stop = asyncio.Event()
+        collector = build("kafka", {"bootstrap": kafka.address, "topic": "again", "format": "line"}, Surroundings())
+        with pytest.raises(OSError, match="broke"):
+            await asyncio.wait_for(collector.run(Broken(stop, 1), now=now, stop=stop), 60)
+        world = World(stop, 10)
+        await asyncio.wait_for(collector.run(world, now=now, stop=stop), 60)
+        return sorted(record.raw for record in world.stored)
+
+    assert asyncio.run(look()) == [b"%d" % number for number in range(10)]
