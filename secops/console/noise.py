@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 DAYS: Final = {"1": 1, "7": 7, "30": 30, "90": 90}
 CHARTED: Final = 15  # rules
 COVERED_DAYS: Final = 30
-SHOWN: Final = 200
+SHOWN: Final = 50  # rules; the rest on request
 
 
 def report(visit: Visit) -> Response:
@@ -35,7 +35,8 @@ def report(visit: Visit) -> Response:
     pick = visit.texts.pick
     return visit.page(
         "noise.html",
-        rows=rows[:SHOWN],
+        rows=rows if visit.query("whole") else rows[:SHOWN],
+        more=0 if visit.query("whole") else max(len(rows) - SHOWN, 0),
         charted=[(pick(row.title_zh, row.title), row.alerts) for row in rows[:CHARTED]],
         by_day=by_day,
         days=days,

@@ -62,6 +62,7 @@ def listing(visit: Visit) -> Response:
         following=_link(asked, first + PAGE) if len(found) > first + PAGE else None,
         kinds=sorted({row.kind for row in everything}),
         levels=list(reversed(Level)),
+        names=organisation_names(visit),
         status=visit.service.status()["detect"],
         refused=ruleset.refused[:SHOWN_REFUSED] if visit.visible_tenants() is None else (),
     )
