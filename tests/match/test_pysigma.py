@@ -137,6 +137,8 @@ def read(text: str) -> Check:
 def alike(detection: dict[str, Any]) -> bool:
     """Whether pySigma reads the detection as the specification does."""
     text = yaml.safe_dump(detection, allow_unicode=True)
+    if re.search(r"'\|[a-z0-9|]*(startswith|endswith)", text):
+        return False  # a keyword that says where it begins or ends is anchored; pySigma leaves that to its backends
     return not re.search(r"[–—―%]|\b(of f_|of _)|hour", text) and "null" not in text.partition("|all")[0]
 
 
