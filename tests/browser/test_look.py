@@ -36,7 +36,7 @@ FAULTS = """() => {
     if (!e.labels.length && !e.ariaLabel) faults.push(`no label: ${e.name}`);
   for (const e of document.querySelectorAll("img:not([alt])")) faults.push(`no alt: ${e.src.slice(0, 60)}`);
   for (const e of document.querySelectorAll("a[href], button"))
-    if (seen(e) && !e.innerText.trim() && !e.ariaLabel) faults.push(`no name: ${e.outerHTML.slice(0, 80)}`);
+    if (seen(e) && !(e.innerText ?? e.textContent).trim() && !e.ariaLabel) faults.push(`no name: ${e.outerHTML.slice(0, 80)}`);
   if (document.querySelectorAll("h1").length !== 1) faults.push("not one h1");
   if (document.querySelectorAll("main").length !== 1) faults.push("not one main");
   const over = document.documentElement.scrollWidth - document.documentElement.clientWidth;
@@ -63,7 +63,7 @@ FAULTS = """() => {
     const ground = behind(e), ink = rgb(getComputedStyle(e).color, ground);
     const [a, b] = [light(ink), light(ground)].sort((x, y) => y - x);
     const ratio = (a + 0.05) / (b + 0.05);
-    const what = `contrast ${ratio.toFixed(1)}: ${e.tagName}.${e.className} ${e.innerText.slice(0, 20)}`;
+    const what = `contrast ${ratio.toFixed(1)}: ${e.tagName}.${e.getAttribute("class")} ${(e.innerText ?? e.textContent).slice(0, 20)}`;
     if (ratio < 4.5 && !said.has(`${e.tagName}.${e.className}`)) { said.add(`${e.tagName}.${e.className}`); faults.push(what); }
   }
   return faults;
