@@ -98,7 +98,7 @@ class Log(Section):
         184,
         ge=184,
         le=36_500,
-        description="how long events are kept; organisations of their own: `secops store retention set`; the law's minimum is six months",
+        description="how long events are kept; the law's minimum is six months",
     )
     reserve_bytes: int = Field(256 * 2**20, ge=0, description="below this much free disk nothing is acknowledged")
 

@@ -1,4 +1,4 @@
-"""Keeping a log for years: finished segments are sealed, seals are signed, and what is past its retention leaves (ADR 10).
+"""Keeping a log for years: finished segments are sealed, seals are signed, and what is past its retention leaves.
 
 One keeper at a time, beside any writer and readers: it touches only segments that a newer one follows, which no writer
 opens again. Every step may be interrupted by kill -9 and is taken up by the next call:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-LEVEL: Final = 9  # ADR 10 has the measurements
+LEVEL: Final = 9
 DRAFT: Final = ".sealing"
 
 

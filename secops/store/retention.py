@@ -1,4 +1,4 @@
-"""How long events are kept: the decisions, as pure functions (ADR 10).
+"""How long events are kept: the decisions, as pure functions.
 
 Rules:
 
