@@ -42,7 +42,7 @@ def main(topic: str, brokers: str, url: str, holder: str) -> None:
                         row = {"id": event["event.id"], "holder": holder}
                         tx.execute(sa.text("INSERT INTO done (id, holder) VALUES (:id, :holder)"), row)
                     progress.advance(tx, CONSUMER, partition, EventId.parse(events[-1]["event.id"]).offset + 1)
-            except (LeaseLost, sa.exc.OperationalError):  # frozen in a transaction: the database has ended it
+            except (LeaseLost, sa.exc.DBAPIError):  # frozen in a transaction: the database has ended it
                 break
             done += len(events)
         if not done:
