@@ -128,19 +128,9 @@ def replay(
     return result.done(detector, time.monotonic() - began)
 
 
-def rule_with_feeders(ruleset: RuleSet, rule_id: str) -> RuleSet:
-    """One rule of a set (by its id) and what it refers to, directly or through other correlations; those come first.
-
-    Raises:
-        UserError: the set has no such rule.
-    """
-    by_id = {rule.id: rule for rule in ruleset.rules}
-    if rule_id not in by_id:
-        raise UserError(
-            "rule.unknown",
-            f"没有运行中的规则 {rule_id[:128]!r}；secops rules list 可列出。",
-            f"No rule {rule_id[:128]!r} is running; secops rules list shows them.",
-        )
+def rule_with_feeders(ruleset: RuleSet, rule: Rule) -> RuleSet:
+    """A rule and what of the set it refers to, directly or through other correlations; those come first."""
+    by_id = {each.id: each for each in ruleset.rules}
     found: dict[str, Rule] = {}
 
     def visit(each: Rule) -> None:
@@ -149,7 +139,7 @@ def rule_with_feeders(ruleset: RuleSet, rule_id: str) -> RuleSet:
                 visit(by_id[name])
         found[each.id] = each
 
-    visit(by_id[rule_id])
+    visit(rule)
     return RuleSet(tuple(found.values()))
 
 

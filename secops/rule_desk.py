@@ -5,10 +5,9 @@ Rights are asked for at the edges; here stands what joins the rulebook with the 
 
 from __future__ import annotations
 
-import tempfile
+from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from secops import sources
 from secops.errors import UserError
@@ -23,6 +22,7 @@ from secops.settings import ROOT_TENANT
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
+    from pathlib import Path
 
     from sqlalchemy.orm import Session
 
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from secops.rulebook.folder import Copied
     from secops.rulebook.stats import RuleStat
     from secops.wiring import Service
-
-MAX_DRAFT: Final = 1_000_000  # bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +40,7 @@ class Listed:
     stat: RuleStat
     off_for: tuple[str, ...]  # tenants it is switched off for; "" among them: all
     exceptions: int  # in force
+    share: float  # of the whole matching time, 0 to 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,26 +86,38 @@ def find(service: Service, said: str) -> Rule:
     return found
 
 
+def may_see(tenant: str, tenants: frozenset[str] | None) -> bool:
+    """Whether somebody who sees ``tenants`` (None: all) may know of what was decided for ``tenant`` ("": for all)."""
+    return tenants is None or not tenant or tenant in tenants
+
+
+def visible(service: Service, tenants: frozenset[str] | None) -> list[Rule]:
+    """Give the running rules that somebody who sees ``tenants`` (None: all) may know of: everybody's, and theirs."""
+    return [
+        rule
+        for rule in service.rules.rules
+        if tenants is None or not rule.tenants or tenants.intersection(rule.tenants)
+    ]
+
+
 def listing(service: Service, tx: Session, now: datetime, *, tenants: frozenset[str] | None = None) -> list[Listed]:
     """Give the running rules, their figures and decisions, as far as somebody who sees ``tenants`` (None: all) may know."""
     known = stats.all(tx)
+    whole = sum(stat.cpu_us for stat in known.values()) or 1
     off: dict[str, list[str]] = {}
     for tenant, rule_id in sorted(switches.off(tx)):
-        if tenant == "" or tenants is None or tenant in tenants:
+        if may_see(tenant, tenants):
             off.setdefault(rule_id, []).append(tenant)
-    excepted: dict[str, int] = {}
-    for each in exceptions.active(tx, now):
-        if each.tenant == "" or tenants is None or each.tenant in tenants:
-            excepted[each.rule_id] = excepted.get(each.rule_id, 0) + 1
+    excepted = Counter(each.rule_id for each in exceptions.active(tx, now) if may_see(each.tenant, tenants))
     return [
         Listed(
             rule=rule,
-            stat=stats.visible(known.get(rule.id) or stats.RuleStat(), tenants),
+            stat=(stat := stats.visible(known.get(rule.id) or stats.RuleStat(), tenants)),
             off_for=tuple(off.get(rule.id, ())),
-            exceptions=excepted.get(rule.id, 0),
+            exceptions=excepted[rule.id],
+            share=stat.cpu_us / whole,
         )
-        for rule in service.rules.rules
-        if tenants is None or not rule.info.tenants or tenants.intersection(rule.info.tenants)
+        for rule in visible(service, tenants)
     ]
 
 
@@ -151,7 +162,7 @@ def add_exception(
     """
     rule = find(service, rule_id)
     check_tenant(service, tenant)
-    check_condition(condition)
+    _check_condition(condition)
     with service.database.begin() as tx:
         return exceptions.add(
             tx,
@@ -166,19 +177,14 @@ def add_exception(
         )
 
 
-def check_condition(condition: str) -> None:
-    """Refuse what the matcher could not read.
-
-    Raises:
-        UserError: says line and reason.
-    """
+def _check_condition(condition: str) -> None:
     try:
         read_exception(condition)
     except RuleError as error:
         raise UserError(
             "exception.condition",
             f"例外条件第 {error.line} 行：{error.zh}",
-            f"Line {error.line} of the condition: {error}",
+            f"Line {error.line} of the condition: {error.en}",
         ) from error
 
 
@@ -253,29 +259,14 @@ def rules_of_file(service: Service, path: Path) -> tuple[RuleSet, frozenset[str]
     found = alone
     if any(not rule.info.alert for rule in alone.rules) or alone.refused:  # perhaps they refer to the service's own
         found = load_rules([path, *service.rule_folders()], placeholders=placeholders)
-    own = [rule.id for rule in found.rules if rule.info.source == str(path)]
+    own = [rule for rule in found.rules if rule.file == str(path)]
     refused = [each for each in found.refused if each.file == str(path)]
     if refused or not own:
         raise _refused(refused)
     needed: dict[str, Rule] = {}
-    for rule_id in own:
-        needed |= {rule.id: rule for rule in rule_with_feeders(found, rule_id).rules}
-    return RuleSet(tuple(needed.values())), frozenset(own)
-
-
-def rules_of_text(service: Service, text: str) -> tuple[RuleSet, frozenset[str]]:
-    """The same for a text, as somebody types it.
-
-    Raises:
-        UserError: the text cannot be read as rules; says line and reason.
-    """
-    data = text.encode("utf-8", "replace")
-    if len(data) > MAX_DRAFT:
-        raise UserError("draft.text", f"规则正文超过 {MAX_DRAFT} 字节。", f"The text has more than {MAX_DRAFT} bytes.")
-    with tempfile.TemporaryDirectory() as directory:
-        path = Path(directory) / "draft.yml"
-        path.write_bytes(data)
-        return rules_of_file(service, path)
+    for rule in own:
+        needed |= {each.id: each for each in rule_with_feeders(found, rule).rules}
+    return RuleSet(tuple(needed.values())), frozenset(rule.id for rule in own)
 
 
 def _refused(refused: Sequence[Refusal]) -> UserError:

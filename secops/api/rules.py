@@ -11,8 +11,8 @@ from identity.principal import Permission
 from secops import rule_desk
 from secops.api.access import Caller, require
 from secops.api.problems import NotFound
-from secops.match.rule import Correlation, Detection
 from secops.records import Level
+from secops.rule_desk import may_see
 from secops.rulebook import exceptions as excepting
 from secops.rulebook import imports, switches
 
@@ -57,8 +57,8 @@ def rule(rule_id: str, caller: Reader) -> dict[str, Any]:
         one = next((each for each in found if each.rule.id == rule_id), None)
         if one is None:
             raise NotFound
-        switched = [each for each in switches.of(tx, rule_id) if _visible(each.tenant, tenants)]
-        excepted = [each for each in excepting.of(tx, rule_id) if _visible(each.tenant, tenants)]
+        switched = [each for each in switches.of(tx, rule_id) if may_see(each.tenant, tenants)]
+        excepted = [each for each in excepting.of(tx, rule_id) if may_see(each.tenant, tenants)]
     return {
         **_listed(one),
         "description": one.rule.info.description,
@@ -72,7 +72,7 @@ def exceptions(caller: Reader) -> dict[str, Any]:
     tenants = caller.visible_tenants()
     known = {each.id for each in caller.service.rules.rules}
     with caller.service.database.read() as tx:
-        found = [each for each in excepting.active(tx, caller.now) if _visible(each.tenant, tenants)]
+        found = [each for each in excepting.active(tx, caller.now) if may_see(each.tenant, tenants)]
     return {"exceptions": [{**_exception(caller, each), "rule_known": each.rule_id in known} for each in found]}
 
 
@@ -80,11 +80,7 @@ def rule_imports(caller: Reader) -> dict[str, Any]:
     """List the folders that were imported: the last time of each name."""
     tenants = caller.visible_tenants()
     with caller.service.database.read() as tx:
-        return {"imports": [asdict(one) for one in imports.current(tx) if _visible(one.tenant, tenants)]}
-
-
-def _visible(tenant: str, tenants: frozenset[str] | None) -> bool:
-    return not tenant or tenants is None or tenant in tenants
+        return {"imports": [asdict(one) for one in imports.current(tx) if may_see(one.tenant, tenants)]}
 
 
 def _fits(found: Rule, level: Level | None, wanted: str) -> bool:
@@ -93,14 +89,13 @@ def _fits(found: Rule, level: Level | None, wanted: str) -> bool:
 
 
 def _listed(one: Listed) -> dict[str, Any]:
-    info, stat, body = one.rule.info, one.stat, one.rule.body
-    kind = "detection" if isinstance(body, Detection) else body.type if isinstance(body, Correlation) else body.kind
+    info, stat = one.rule.info, one.stat
     return {
         "id": info.id,
         "title": info.title,
         "title_zh": info.title_zh,
         "level": info.level,
-        "kind": kind,
+        "kind": one.rule.kind,
         "tags": info.tags,
         "clauses": info.clauses,
         "runbook": info.runbook,

@@ -31,7 +31,7 @@ def show(rule_id: Rule, state: StateOption = None, config: ConfigOption = None, 
     info, stat = one.rule.info, one.stat
     lines = [
         f"{info.title_zh or info.title} / {info.title}",
-        f"{info.id}  {info.level}  {rule_shown.kind_of(one.rule)}  {info.source}:{one.rule.line}",
+        f"{info.id}  {info.level}  {one.rule.kind}  {info.source}:{one.rule.line}",
         f"单位 tenants: {rule_shown.tenants_text(one)}",
         f"命中 hits: {stat.hits}  例外 excepted: {stat.excepted}  停用期间 switched off: {stat.switched_off}",
         *(f"    {tenant or '-'}: {hits}" for tenant, hits in stat.by_tenant.items()),

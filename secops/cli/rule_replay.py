@@ -47,11 +47,11 @@ def replay(
         if path.is_file():
             rules, only = rule_desk.rules_of_file(service, path)
         else:
-            rule_id = rule_desk.find(service, rule).id
-            rules, only = replaying.rule_with_feeders(service.rules, rule_id), frozenset({rule_id})
+            found = rule_desk.find(service, rule)
+            rules, only = replaying.rule_with_feeders(service.rules, found), frozenset({found.id})
         with service.database.read() as tx:
             overrides = pipeline.overrides(tx, now)[0] if excepted else None
-        found = replaying.replay(
+        result = replaying.replay(
             service,
             rules,
             start=read_when(start, now),
@@ -62,7 +62,7 @@ def replay(
             progress=bar,
             limits=replaying.Limits(samples=samples),
         )
-    emit(asdict(found), as_json, lambda: _text(found))
+    emit(asdict(result), as_json, lambda: _text(result))
 
 
 def _text(found: Replay) -> str:

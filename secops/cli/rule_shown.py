@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from secops.cli.context import local, table
-from secops.match.rule import Correlation, Detection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,13 +27,6 @@ SORTS: dict[str, Callable[[Listed], Any]] = {
 }
 
 
-def kind_of(rule: Rule) -> str:
-    """A word for the kind of a rule."""
-    if isinstance(rule.body, Detection):
-        return "detection"
-    return str(rule.body.type if isinstance(rule.body, Correlation) else rule.body.kind)
-
-
 def rule_data(rule: Rule) -> dict[str, Any]:
     """A rule for programs."""
     info = rule.info
@@ -43,7 +35,7 @@ def rule_data(rule: Rule) -> dict[str, Any]:
         "title": info.title,
         "title_zh": info.title_zh,
         "level": info.level,
-        "kind": kind_of(rule),
+        "kind": rule.kind,
         "alerts": info.alert,
         "owner": info.owner,
         "runbook": info.runbook,

@@ -6,9 +6,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from identity.principal import Permission
+from secops import rule_desk
 from secops.alert import attack, noise
 from secops.console.charts import SHANGHAI
-from secops.console.rule_list import visible_to
 from secops.console.visit import Page, Routes
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def matrix(visit: Visit) -> Response:
     """Tactics, the rules that look for them, and what they raised in 30 days."""
     since = visit.now - timedelta(days=COVERED_DAYS)
     tenants = visit.visible_tenants()
-    rules = [rule.info for rule in visit.service.rules.rules if visible_to(rule.info, tenants)]
+    rules = [rule.info for rule in rule_desk.visible(visit.service, tenants)]
     with visit.service.database.read() as tx:
         raised = attack.raised_by_tags(tx, tenants=tenants, since=since)
     tactics = visit.service.tactics

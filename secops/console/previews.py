@@ -19,7 +19,6 @@ import orjson
 
 from secops import wiring
 from secops.errors import UserError
-from secops.match.rule import RuleSet
 from secops.replay import Limits, replay, rule_with_feeders
 from secops.settings import Settings
 
@@ -139,15 +138,13 @@ def run(dumped: dict[str, Any], wanted: Wanted, answer: Path) -> None:
     os.nice(NICE)
     os.umask(0o077)
     with wiring.opened(settings) as service:
-        running = service.rules.rules
         rule, refused = service.read_draft(wanted.text)
         if rule is None:
             _say(answer, {"state": "failed", "zh": refused[0].zh, "en": refused[0].en})
             return
-        others = [one for one in running if one.id != rule.id]
         found = replay(
             service,
-            rule_with_feeders(RuleSet((*others, rule)), rule.id),
+            rule_with_feeders(service.rules, rule),
             start=wanted.start,
             end=wanted.end,
             tenants=wanted.tenants,

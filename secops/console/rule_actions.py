@@ -6,14 +6,14 @@ from datetime import datetime, time, timedelta
 from typing import TYPE_CHECKING, Final
 
 from identity.principal import Permission
+from secops import rule_desk
 from secops.api.problems import Forbidden, NotFound
 from secops.console.charts import SHANGHAI
 from secops.console.rules import find, manages, page_of
 from secops.console.visit import MAX_DIGITS, Page, Routes
 from secops.errors import UserError
-from secops.match.overrides import MAX_LENGTH, read_exception
-from secops.match.source import RuleError
-from secops.rulebook import exceptions, switches
+from secops.match.overrides import MAX_LENGTH
+from secops.rulebook import exceptions
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -27,17 +27,15 @@ def switch(visit: Visit) -> Response:
     """Switch the rule on or off for one tenant, or for all."""
     rule, tenant = find(visit), _tenant(visit)
     try:
-        with visit.service.database.begin() as tx:
-            switches.set_enabled(
-                tx,
-                rule_id=rule.id,
-                tenant=tenant,
-                enabled=visit.value("enabled") == "yes",
-                reason=visit.value("reason", limit=1000),
-                actor=visit.principal.username,
-                now=visit.now,
-                source_ip=visit.source_ip,
-            )
+        rule_desk.set_enabled(
+            visit.service,
+            rule_id=rule.id,
+            tenant=tenant,
+            enabled=visit.value("enabled") == "yes",
+            reason=visit.value("reason", limit=1000),
+            actor=visit.principal.username,
+            source_ip=visit.source_ip,
+        )
     except UserError as wrong:
         return page_of(visit, rule, wrong=wrong, typed=_typed(visit))
     return visit.to(f"/rules/{rule.id}", "rule")
@@ -46,21 +44,17 @@ def switch(visit: Visit) -> Response:
 def add_exception(visit: Visit) -> Response:
     """Except some events from the rule."""
     rule, tenant = find(visit), _tenant(visit)
-    condition = visit.value("condition", limit=MAX_LENGTH + 1)  # never cut to size: it might then except more
     try:
-        _readable(condition)
-        with visit.service.database.begin() as tx:
-            exceptions.add(
-                tx,
-                rule_id=rule.id,
-                tenant=tenant,
-                condition=condition,
-                reason=visit.value("reason", limit=1000),
-                actor=visit.principal.username,
-                now=visit.now,
-                expires_at=end_of_day(visit.value("expires", limit=20)),
-                source_ip=visit.source_ip,
-            )
+        rule_desk.add_exception(
+            visit.service,
+            rule_id=rule.id,
+            tenant=tenant,
+            condition=visit.value("condition", limit=MAX_LENGTH + 1),  # never cut to size: it might then except more
+            reason=visit.value("reason", limit=1000),
+            actor=visit.principal.username,
+            expires_at=end_of_day(visit.value("expires", limit=20)),
+            source_ip=visit.source_ip,
+        )
     except UserError as wrong:
         return page_of(visit, rule, wrong=wrong, typed=_typed(visit))
     return visit.to(f"/rules/{rule.id}", "rule")
@@ -105,17 +99,6 @@ def end_of_day(text: str) -> datetime | None:
         raise UserError(
             "exception.expiry", "到期日应写作 2027-01-31。", "Write the last day like 2027-01-31."
         ) from None
-
-
-def _readable(condition: str) -> None:
-    try:
-        read_exception(condition)
-    except RuleError as error:
-        raise UserError(
-            "exception.condition",
-            f"例外条件第 {error.line} 行：{error.zh}",
-            f"condition, line {error.line}: {error.en}",
-        ) from error
 
 
 def _tenant(visit: Visit) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from identity.principal import Permission
 from secops.api.problems import Forbidden, NotFound
 from secops.console import labels, previews
-from secops.console.rule_list import visible_to
+from secops.console.rule_list import known
 from secops.console.rules import find, manages, source_text
 from secops.console.visit import Page, Routes
 from secops.errors import UserError
@@ -68,8 +68,8 @@ def new(visit: Visit) -> Response:
     text = TEMPLATE.format(id=uuid.uuid4(), author=visit.principal.username, date=visit.now)
     wanted = visit.query("from", limit=200)
     if wanted:
-        rule = next((one for one in visit.service.rules.rules if one.id == wanted), None)
-        if rule is None or not visible_to(rule.info, visit.visible_tenants()):
+        rule = known(visit, wanted)
+        if rule is None:
             raise NotFound
         text = source_text(rule) + "\n"
     return _page(visit, Draft(text=text))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from identity.principal import Permission
 from secops.console.visit import Page, Routes
+from secops.rule_desk import may_see
 from secops.rulebook import exceptions, imports
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def listing(visit: Visit) -> Response:
     refused = Counter(name for one in ruleset.refused if (name := _import_of(one.file, folder)))
     tenants = visit.visible_tenants()
     with visit.service.database.read() as tx:
-        current = [one for one in imports.current(tx) if tenants is None or not one.tenant or one.tenant in tenants]
+        current = [one for one in imports.current(tx) if may_see(one.tenant, tenants)]
         standing = exceptions.active(tx, visit.now)
     known = {rule.id for rule in ruleset.rules}
     orphans = [one for one in exceptions.orphans(standing, known) if tenants is None or one.tenant in tenants]

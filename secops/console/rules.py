@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
 from identity.principal import Permission
+from secops import rule_desk
 from secops.api.problems import NotFound
 from secops.console import rule_list
 from secops.console.tickets import organisation_names
@@ -60,7 +61,7 @@ def listing(visit: Visit) -> Response:
         rows=found[first : first + PAGE],
         previous=_link(asked, max(first - PAGE, 0)) if first else None,
         following=_link(asked, first + PAGE) if len(found) > first + PAGE else None,
-        kinds=sorted({row.kind for row in everything}),
+        kinds=sorted({row.rule.kind for row in everything}),
         levels=list(reversed(Level)),
         names=organisation_names(visit),
         status=visit.service.status()["detect"],
@@ -77,14 +78,12 @@ def page_of(
     visit: Visit, rule: Rule, *, wrong: UserError | None = None, typed: dict[str, str] | None = None
 ) -> Response:
     """A rule's page; after a form that was refused, with the reason and what was typed."""
-    tenants = visit.visible_tenants()
-    rules = {one.id: one for one in visit.service.rules.rules if rule_list.visible_to(one.info, tenants)}
+    rules = {one.id: one for one in rule_desk.visible(visit.service, visit.visible_tenants())}
     body = rule.body
     return visit.page(
         "rule.html",
         200 if wrong is None else 400,
         rule=rule,
-        kind=rule_list.kind_of(rule),
         known=_known(visit, rule),
         looks_at=[rules[one] for one in body.rules if one in rules] if isinstance(body, Correlation) else [],
         feeds=[one for one in rules.values() if isinstance(one.body, Correlation) and rule.id in one.body.rules],
@@ -103,9 +102,8 @@ def find(visit: Visit) -> Rule:
     Raises:
         NotFound: there is none, or it is another tenant's own.
     """
-    wanted, tenants = visit.part("rule_id"), visit.visible_tenants()
-    rule = next((one for one in visit.service.rules.rules if one.id == wanted), None)
-    if rule is None or not rule_list.visible_to(rule.info, tenants):
+    rule = rule_list.known(visit, visit.part("rule_id"))
+    if rule is None:
         raise NotFound
     return rule
 
@@ -132,20 +130,12 @@ def source_text(rule: Rule) -> str:
 
 
 def _known(visit: Visit, rule: Rule) -> Known:
-    tenants = visit.visible_tenants()
-
-    def seen(tenant: str) -> bool:
-        return tenants is None or not tenant or tenant in tenants
-
-    folder = visit.service.console_rules_dir
+    tenants, folder = visit.visible_tenants(), visit.service.console_rules_dir
     with visit.service.database.read() as tx:
-        whole = stats.all(tx).get(rule.id) or stats.RuleStat()
-        stat = stats.visible(whole, tenants)
-        stat.evaluated, stat.cpu_us = whole.evaluated, whole.cpu_us
         return Known(
-            stat=stat,
-            switches=[one for one in switches.of(tx, rule.id) if seen(one.tenant)],
-            exceptions=[one for one in exceptions.of(tx, rule.id) if seen(one.tenant)],
+            stat=stats.visible(stats.all(tx).get(rule.id) or stats.RuleStat(), tenants),
+            switches=[one for one in switches.of(tx, rule.id) if rule_desk.may_see(one.tenant, tenants)],
+            exceptions=[one for one in exceptions.of(tx, rule.id) if rule_desk.may_see(one.tenant, tenants)],
             versions=drafts.versions(tx, rule.id),
             running=drafts.running_version(tx, folder, rule.id),
         )

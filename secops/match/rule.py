@@ -227,6 +227,16 @@ class Rule:
         return self.info.id
 
     @property
+    def kind(self) -> str:
+        """``detection``, the correlation's type, or the kind of a rule that watches a stream."""
+        match self.body:
+            case Detection():
+                return "detection"
+            case Correlation():
+                return str(self.body.type)
+        return self.body.kind
+
+    @property
     def file(self) -> str:
         """The file it was read from."""
         return self.info.source

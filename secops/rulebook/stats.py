@@ -115,7 +115,7 @@ def all(tx: Session) -> dict[str, RuleStat]:  # noqa: A001 - read as stats.all(t
 
 
 def visible(stat: RuleStat, tenants: frozenset[str] | None) -> RuleStat:
-    """Give the part of ``stat`` that somebody who sees ``tenants`` (None: all) may see."""
+    """Give the part of ``stat`` that somebody who sees ``tenants`` (None: all) may see; the cost is the rule's, whole."""
     if tenants is None:
         return stat
     by_tenant = {tenant: hits for tenant, hits in stat.by_tenant.items() if tenant in tenants}
@@ -125,6 +125,8 @@ def visible(stat: RuleStat, tenants: frozenset[str] | None) -> RuleStat:
         last_hit=max(last.values(), default=None),
         by_tenant=by_tenant,
         last_by_tenant=last,
+        evaluated=stat.evaluated,
+        cpu_us=stat.cpu_us,
     )
 
 
