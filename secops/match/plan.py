@@ -130,12 +130,10 @@ class Plan:
 
         A literal found across two of the texts brings up a candidate in vain.
         """
-        found: list[int] = []
-        values: Iterable[object] = view.values()
         if self._within is not None:
-            found += self._within("\n".join([value for value in values if type(value) is str]))
-            values = [value for value in values if type(value) is not str and value is not None]
-        for value in values:
+            return self._within("\n".join([v if type(v) is str else _said(v) for v in view.values()]))
+        found: list[int] = []
+        for value in view.values():
             if type(value) is not str:
                 found += _many(value, cache, lookup)
                 continue
@@ -176,6 +174,13 @@ def _many(value: object, cache: Mapping[str, tuple[int, ...]], lookup: Callable[
             rules = cache.get(text)
             found += lookup(text) if rules is None else rules
     return found
+
+
+def _said(value: object) -> str:
+    """The texts of a value that is no text itself, each on a line of its own."""
+    if type(value) is int:
+        return text_of(value) or ""
+    return "\n".join([text for each in scalars(value) if (text := text_of(each)) is not None])
 
 
 def fold_event_id(expression: Expression, event_id: str) -> Expression | bool:
