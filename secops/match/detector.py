@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from secops.match.correlate import Correlator
@@ -31,8 +32,9 @@ LATENESS: Final = timedelta(minutes=5)  # how far behind its key's newest event 
 MAX_EVENT_IDS: Final = 100
 _MICROSECOND: Final = timedelta(microseconds=1)
 _AHEAD: Final = 300_000_000  # microseconds that a sender's clock may run ahead
+_STAMP: Final = 64  # characters of a time
 _STANDS, _EXCEPTED, _OFF = range(3)
-_NOTHING: Final[Event] = {}
+_NOTHING: Final = Occurrence("", "", 0, 0, "", {})
 
 
 class Detector:
@@ -130,29 +132,36 @@ class Detector:
         ]
 
     def _matches(self, hits: Iterable[Found], events: Sequence[Event]) -> Iterator[Match]:
-        index, event, tenant, time, seen = -1, _NOTHING, "", 0, 0
+        index, time, occurrence = -1, 0, _NOTHING
         for hit in hits:
-            rule_id = hit.rule.info.id
             if hit.index != index:  # hits come by event, often several
                 index = hit.index
-                event = events[index]
-                time, seen = self._times(event)
-                tenant = str(event.get(TENANT, ""))
+                time, occurrence = self._happened(events[index], hit.view)
+            rule_id = hit.rule.info.id
             watcher = self._watchers.get(rule_id)
             if watcher is not None:
-                occurrence = _occurrence(rule_id, tenant, (time, seen), hit, event)
                 firing = watcher.feed(occurrence)
                 if firing is not None:
                     yield from self._fired(watcher, firing, occurrence, hit)
                 continue
-            if not self._stands(rule_id, tenant, time, seen, hit.view):
+            _, tenant, capped, seen, event_id, view = occurrence
+            if not self._stands(rule_id, tenant, time, seen, view):
                 continue
             info = self._infos[rule_id]
             if info.alert:
                 yield _match(info, hit, self.engine.explain(hit), time)
             if rule_id in self._listeners:
-                occurrence = _occurrence(rule_id, tenant, (time, seen), hit, event)
-                yield from self._correlate(occurrence, hit)
+                yield from self._correlate(Occurrence(rule_id, tenant, capped, seen, event_id, view), hit)
+
+    def _happened(self, event: Event, view: Mapping[str, Any]) -> tuple[int, Occurrence]:
+        """The time that an event tells, and what rules that remember see of it, of whatever rule it is a hit.
+
+        Nothing happens long after it was ingested: one event with a time far ahead would else make all later ones of
+        its key late, which a sender could use to go unseen.
+        """
+        time, seen = self._times(event)
+        tenant, event_id = str(event.get(TENANT, "")), str(event.get(EVENT_ID, ""))
+        return time, Occurrence("", tenant, min(time, seen + _AHEAD), seen, event_id, view)
 
     def _stands(self, rule_id: str, tenant: str, time: int, seen: int, view: Mapping[str, Any]) -> bool:
         """Count a hit; False when it is switched off or excepted."""
@@ -242,8 +251,11 @@ def searched(rules: Iterable[Rule]) -> list[Rule]:
 
 def microseconds(value: object) -> int | None:
     """An RFC 3339 time as microseconds since 1970; None when it is not one."""
-    if not isinstance(value, str):
-        return None
+    return _microseconds(value) if isinstance(value, str) and len(value) <= _STAMP else None
+
+
+@lru_cache(4096)  # events of one second or of one round of receiving share theirs
+def _microseconds(value: str) -> int | None:
     try:
         moment = datetime.fromisoformat(value)
     except ValueError:
@@ -275,16 +287,6 @@ def _fired(info: RuleInfo, firing: Firing, occurrence: Occurrence, fields: Mappi
         group=firing.group,
         count=firing.count,
     )
-
-
-def _occurrence(rule_id: str, tenant: str, times: tuple[int, int], hit: Found, event: Event) -> Occurrence:
-    """A hit for rules that remember.
-
-    Nothing happens long after it was ingested: one event with a time far ahead would else make all later ones of its
-    key late, which a sender could use to go unseen.
-    """
-    time, seen = times
-    return Occurrence(rule_id, tenant, min(time, seen + _AHEAD), seen, str(event.get(EVENT_ID, "")), hit.view)
 
 
 def _moment(firing: Firing) -> Occurrence:

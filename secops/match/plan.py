@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from secops.match.rule import Expression, Test
     from secops.match.scan import Databases
 
+_LARGE: Final = 1 << 63  # nearer to nothing whole numbers are written without asking further
 FIRST_TUNE: Final = 1000  # candidates looked at before a sample is taken
 
 
@@ -178,8 +179,10 @@ def _many(value: object, cache: Mapping[str, tuple[int, ...]], lookup: Callable[
 
 def _said(value: object) -> str:
     """The texts of a value that is no text itself, each on a line of its own."""
-    if type(value) is int:
-        return text_of(value) or ""
+    if type(value) is int and -_LARGE < value < _LARGE:
+        return str(value)
+    if type(value) is list and len(value) == 1 and type(value[0]) is str:
+        return value[0]  # as most lists are
     return "\n".join([text for each in scalars(value) if (text := text_of(each)) is not None])
 
 

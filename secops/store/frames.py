@@ -144,7 +144,7 @@ def _digits(value: int) -> str:
 
 def to_events(lines: Sequence[bytes], partition: int, base: int) -> list[Event]:
     """Parse consecutive lines; the first has offset ``base``."""
-    events: list[Event] = orjson.loads(b"[" + b",".join(lines) + b"]")
+    events: list[Event] = list(map(orjson.loads, lines))  # one by one, which touches less memory than all at once
     for offset, event in enumerate(events, base):
         event[EVENT_ID] = f"{partition}-{offset}"
     return events

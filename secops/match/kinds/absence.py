@@ -41,6 +41,7 @@ MAX_FORGET: Final = timedelta(days=400)
 MAX_KEYS: Final = 200_000
 MAX_EXPECTED: Final = 10_000
 MAX_PAUSES: Final = 64
+MAX_LAST: Final = 20_000
 _PAUSE: Final = 300 * SECOND
 _STORED: Final = 30 * SECOND  # how far the reached time must have moved to be worth a write by itself
 _SPARE: Final = 10_000
@@ -135,6 +136,8 @@ class Absence:
         self._begun = False
         self._groups: Groups[Source] = Groups(rule.id, MAX_KEYS)
         self._gaps: dict[Key, None] = {}
+        self._last: dict[Key, int] = {}  # key -> moment of ingestion that it was heard at last
+        self._given_up = 0  # keys, when that was last right
         self._due: list[tuple[int, Key]] = []  # heap: when a key is to be looked at, once for each or more often
 
     @property
@@ -144,9 +147,11 @@ class Absence:
 
     def feed(self, hit: Occurrence) -> None:
         """See Stateful; an event alone makes no source silent."""
+        key = key_of(hit.tenant, hit.fields, self.settings.group_by)
+        if self._noted(key, hit.seen):
+            return
         self._begin(hit.seen)
         self._pauses.heard(hit.seen)
-        key = key_of(hit.tenant, hit.fields, self.settings.group_by)
         source = self._groups.get(key)
         if source is None:
             self._keep(key, Source(hit.seen, hit.event_id))
@@ -162,6 +167,16 @@ class Absence:
             source.gap = source.heard, hit.seen
             self._gaps[key] = None
         source.heard, source.event_id = hit.seen, hit.event_id
+
+    def _noted(self, key: Key, seen: int) -> bool:
+        """Whether the key was heard at this very moment before: then, unless keys were given up since, nothing changes."""
+        if self._groups.evicted != self._given_up or len(self._last) >= MAX_LAST:
+            self._given_up = self._groups.evicted
+            self._last.clear()
+        if self._last.get(key) == seen:
+            return True
+        self._last[key] = seen
+        return False
 
     def _over(self, span: tuple[int, int]) -> bool:
         """Whether a stretch of time is long enough, were it all followed; whether it was, is known later."""
@@ -216,6 +231,7 @@ class Absence:
             if source.silent:
                 if source.heard + settings.forget < now:
                     self._groups.remove(key)
+                    self._last.pop(key, None)
                 continue
             silence = self._pauses.silence(source.heard, now)
             if silence > settings.silence:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 MAX_MEMORY: Final = timedelta(days=400)
 _HOUR: Final = 3600 * SECOND
 _PARTS: Final = 16
+MAX_MET: Final = 20_000  # values remembered as met in the present step
 _KEY, _VALUE = range(2)  # what a fingerprint stands for
 
 
@@ -67,6 +68,8 @@ class FirstSeen(Untimed):
         self._kept = -(-self.settings.memory // self._step)  # steps that a value is remembered for
         meaning = fingerprint(("first_seen", str(self._step), *self.settings.fields, "", *self.settings.group_by))
         self._ledger = Ledger(rule.id, meaning)
+        self._met_in: dict[tuple[str, ...], int] = {}  # key and value -> step in which nothing is left to learn of them
+        self._evicted = 0  # what the ledger had given up when that was last right
 
     @property
     def evicted(self) -> int:
@@ -76,18 +79,32 @@ class FirstSeen(Untimed):
     def feed(self, hit: Occurrence) -> Firing | None:
         """See Stateful."""
         settings = self.settings
-        values = [hit.fields.get(name) for name in settings.fields]
-        if all(value is None for value in values):
+        values = list(map(hit.fields.get, settings.fields))
+        if values.count(None) == len(values):
             return None
         key = key_of(hit.tenant, hit.fields, settings.group_by)
         shown = tuple(map(group_value, values))
         step = hit.seen // self._step
-        root = fingerprint(key)
-        known = self._met(mixed(fingerprint((*key, *shown)), _VALUE), step)
-        if self._learning(mixed(root, _KEY), step, hit.seen) or known:
+        thing = key + shown
+        if self._met_in.get(thing) == step:
+            return None
+        known = self._met(mixed(fingerprint(thing), _VALUE), step)
+        learning = self._learning(mixed(fingerprint(key), _KEY), step, hit.seen)
+        self._note(thing, step)
+        if learning or known:
             return None
         group = tuple(zip(settings.group_by, key[1:], strict=True))
         return Firing(group, 1, (hit.event_id,), dict(zip(settings.fields, shown, strict=True)))
+
+    def _note(self, thing: tuple[str, ...], step: int) -> None:
+        """The ledger holds a thing and its key for this step: until it gives up anything, that need not be asked again."""
+        if self._ledger.evicted != self._evicted:
+            self._evicted = self._ledger.evicted
+            self._met_in.clear()
+            return
+        if len(self._met_in) >= MAX_MET:
+            self._met_in.clear()
+        self._met_in[thing] = step
 
     def _met(self, value: int, step: int) -> bool:
         """Whether the value is known; it is from now on."""

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from secops.match.stateful import Occurrence
 
 MAX_LISTS: Final = 32
+MAX_UNLISTED: Final = 20_000  # values remembered as standing on no list
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +91,7 @@ class Ioc(Untimed):
         self.settings: Settings = rule.body.settings
         self.late = self.evicted = self.dropped = 0
         self._lists: list[tuple[str, Indicators]] = []
+        self._unlisted: set[str] = set()
         for name in self.settings.lists:
             self._open(Path(name))
 
@@ -105,13 +107,24 @@ class Ioc(Untimed):
 
     def feed(self, hit: Occurrence) -> Firing | None:
         """See Stateful."""
+        unlisted = self._unlisted
         for name in self.settings.fields:
-            for text in texts_of(hit.fields.get(name)):
+            value = hit.fields.get(name)
+            if value is None or (type(value) is str and value in unlisted):
+                continue
+            for text in texts_of(value):
                 for listed, indicators in self._lists:
                     entry = indicators.find(text)
                     if entry is not None:
                         return self._firing(hit, name, text, listed, entry)
+                self._remember(text)
         return None
+
+    def _remember(self, text: str) -> None:
+        """The same addresses come again and again; the lists do not change while the rule runs."""
+        if len(self._unlisted) >= MAX_UNLISTED:
+            self._unlisted.clear()
+        self._unlisted.add(text)
 
     def _firing(self, hit: Occurrence, field: str, text: str, listed: str, entry: Entry) -> Firing:
         group = plain_group(self.rule.info, hit.fields)
