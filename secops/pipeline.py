@@ -111,7 +111,7 @@ def index_drop(log: Log, index: Index) -> int:
 
 
 class Passed(NamedTuple):
-    """What one batch, or the mere passing of time, comes to."""
+    """What some batches, or the mere passing of time, come to."""
 
     matches: Sequence[Match]
     changes: Mapping[str, bytes | None]  # of the detector's state
@@ -142,7 +142,7 @@ def detect_next(
     matches = about(detector.run(events), events)
     next_offset = EventId.parse(events[-1][EVENT_ID]).offset + 1  # not offset + len: retention may have moved the start
     passed = Passed(matches, detector.take_changes(), detector.take_tally(), {})
-    commit_detected(database, passed, rules, now=now, cursor=(partition, next_offset), controls=controls)
+    commit_detected(database, passed, rules, now=now, cursors={partition: next_offset}, controls=controls)
     return next_offset, len(matches)
 
 
@@ -152,11 +152,11 @@ def commit_detected(
     rules: Mapping[str, RuleInfo],
     *,
     now: datetime,
-    cursor: tuple[int, int] | None = None,
+    cursors: Mapping[int, int],
     controls: Controls = NO_CONTROLS,
     held: Lease | None = None,
 ) -> None:
-    """Match -> alert: alerts, the detector's state, the cursor (partition, next offset) and statistics in one commit.
+    """Match -> alert: alerts, the detector's state, the cursors (partition: next offset) and statistics in one commit.
 
     Raises:
         LeaseLost: detection is another machine's by now, and nothing was stored.
@@ -168,8 +168,8 @@ def commit_detected(
             raise_alerts(tx, passed.matches, rules, now, controls)
         if passed.changes:
             progress.save_state(tx, DETECT, passed.changes)
-        if cursor is not None:
-            progress.advance(tx, DETECT, *cursor)
+        for partition, offset in cursors.items():
+            progress.advance(tx, DETECT, partition, offset)
         if passed.tally:
             stats.add(tx, passed.tally, now)
         if passed.costs:

@@ -159,7 +159,9 @@ class Detect(Section):
     """Rules and matching."""
 
     rules: tuple[Path, ...] = Field((), description="rule folders beside the product's own")
-    batch_events: int = Field(5000, ge=1, description="events matched in one transaction")
+    batch_events: int = Field(
+        5000, ge=1, description="events read at once; a transaction stores what so many, or a round, came to"
+    )
     reload_seconds: float = Field(
         5.0, gt=0, description="how often rules, switches and exceptions are looked at for changes"
     )

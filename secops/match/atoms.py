@@ -24,7 +24,7 @@ from secops.match.rule import (
     TimePart,
     Wild,
 )
-from secops.match.text import fold, fold_parts, number_of, scalars, text_of
+from secops.match.text import fold, fold_parts, number_of, scalars, text_of, worded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -49,7 +49,7 @@ def evaluate(expression: Expression, event: Mapping[str, Any]) -> bool:
 def atom_holds(atom: Atom, event: Mapping[str, Any]) -> bool:
     """Whether a field's value, or one of its values when it is a list, satisfies the atom's test."""
     if atom.field is None:
-        return any(_some(atom.test, value, event) for value in event.values())
+        return any(_some(atom.test, value, event) for value in worded(event).values())
     value = event.get(atom.field, MISSING)
     if isinstance(atom.test, IsNull):
         return value is MISSING or value is None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from secops.match.atoms import evaluate, positive_atoms
 from secops.match.generate import Folded, ManyValued, Texts, generate
 from secops.match.rule import Detection, Or
+from secops.match.text import worded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,8 +46,8 @@ class Explanation:
             if holds:
                 found[field] = view.get(field)  # a test for null holds of an absent field
         if self._keywords:
-            found |= {name: value for name, value in view.items() if self._worded(name, value)}
+            found |= {name: value for name, value in worded(view).items() if self._holds(name, value)}
         return dict(list(found.items())[:MAX_FIELDS])
 
-    def _worded(self, name: str, value: object) -> bool:
+    def _holds(self, name: str, value: object) -> bool:
         return any(evaluate(keyword, {name: value}) for keyword in self._keywords)

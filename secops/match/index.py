@@ -92,7 +92,7 @@ class FieldIndex:
     def within(self, text: str) -> list[int]:
         """Rules that literals in the text may satisfy; nothing is remembered."""
         assert self._literals is not None
-        return [rule for position in self._literals.scan(fold(text)) for rule in self._of_literal[position]]
+        return [rule for position in self._literals.scan(text) for rule in self._of_literal[position]]
 
     def lookup(self, text: str) -> tuple[int, ...]:
         """Rules that a value of this text may satisfy; remembers the answer."""

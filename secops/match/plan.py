@@ -9,7 +9,7 @@ from secops.match.atoms import evaluate, text_test
 from secops.match.generate import Folded, ManyValued, Texts, generate
 from secops.match.index import FieldIndex
 from secops.match.rule import And, Atom, Detection, Not, Or, Pattern, Rule
-from secops.match.text import literal_of, scalars, text_of
+from secops.match.text import literal_of, scalars, text_of, worded
 from secops.match.tune import NOISY, SIZE, Sample
 from secops.match.witness import witness
 
@@ -131,10 +131,11 @@ class Plan:
 
         A literal found across two of the texts brings up a candidate in vain.
         """
+        values = worded(view).values()
         if self._within is not None:
-            return self._within("\n".join([v if type(v) is str else _said(v) for v in view.values()]))
+            return self._within("\n".join([v if type(v) is str else _said(v) for v in values]))
         found: list[int] = []
-        for value in view.values():
+        for value in values:
             if type(value) is not str:
                 found += _many(value, cache, lookup)
                 continue

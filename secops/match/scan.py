@@ -14,6 +14,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from weakref import WeakValueDictionary
 
+from secops.match.text import fold
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
@@ -40,14 +42,16 @@ class FewLiterals:
 
     def scan(self, text: str) -> Sequence[int]:
         """See Scanner."""
-        return [position for position, literal in self._literals if literal in text]
+        folded = fold(text)
+        return [position for position, literal in self._literals if literal in folded]
 
 
 class Vector:
     """A Hyperscan (Vectorscan) database."""
 
-    def __init__(self, database: Any, hard: tuple[int, ...] = ()) -> None:  # noqa: ANN401 - hyperscan has no types
+    def __init__(self, database: Any, hard: tuple[int, ...] = (), *, folds: bool = False) -> None:  # noqa: ANN401 - hyperscan has no types
         self._scan = database.scan if database is not None else None
+        self._folds = folds  # it takes the case of ASCII letters alone for nothing
         self.hard = hard  # positions that it does not look for
 
     def scan(self, text: str) -> Sequence[int]:
@@ -60,6 +64,8 @@ class Vector:
         def report(position: int, _start: int, _end: int, _flags: int, _context: object) -> None:
             add(position)
 
+        if self._folds and not text.isascii():
+            text = fold(text)
         self._scan(text.encode("utf-8", "replace"), report)
         return found
 
@@ -82,6 +88,7 @@ class Grams:
 
     def scan(self, text: str) -> Sequence[int]:
         """See Scanner."""
+        text = fold(text)
         found = [at for at, literal in self._short if literal in text]
         for gram in self._keys.intersection(_grams(text)):
             found += [at for at, literal in self._by_gram[gram] if literal in text]
@@ -101,7 +108,7 @@ class Databases:
         self._made: WeakValueDictionary[object, Vector] = WeakValueDictionary()  # scanners in use, for who asks again
 
     def literals(self, literals: tuple[str, ...]) -> Scanner:
-        """A scanner of substrings."""
+        """A scanner of substrings: literals are folded, texts need not be."""
         if len(literals) <= FEW:
             return FewLiterals(literals)
         if self._module is None:
@@ -109,8 +116,8 @@ class Databases:
         known = self._made.get(literals)
         if known is None:
             expressions = [_escape(literal) for literal in literals]
-            flags = [self._hyperscan.HS_FLAG_SINGLEMATCH] * len(expressions)
-            known = self._made[literals] = Vector(self._database(expressions, flags))
+            flags = [self._hyperscan.HS_FLAG_SINGLEMATCH | self._hyperscan.HS_FLAG_CASELESS] * len(expressions)
+            known = self._made[literals] = Vector(self._database(expressions, flags), folds=True)
         return known
 
     def regexes(self, regexes: tuple[tuple[str, str], ...]) -> tuple[Scanner, tuple[int, ...]]:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from secops.match.rule import Wild
+from secops.records import ORIGINAL, RAW
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_TEXT = 1 << 20  # characters of one value that are looked at; the collectors cut events off long before
@@ -54,6 +58,15 @@ def measured(value: object) -> float | None:
 def written(time: int) -> str:
     """Microseconds since 1970 as RFC 3339."""
     return (EPOCH + timedelta(microseconds=time)).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def worded(event: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What keywords look at: every field, save JSON as it came where its fields are there, whose names are no values."""
+    raw = event.get(RAW)
+    if type(raw) is str and raw[:1] == "{" and event.get(ORIGINAL):
+        event = dict(event)
+        del event[RAW]
+    return event
 
 
 def scalars(value: object) -> tuple[Any, ...]:

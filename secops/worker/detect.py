@@ -29,15 +29,34 @@ if TYPE_CHECKING:
 
     from secops.lease import Lease
     from secops.match.overrides import Overrides
-    from secops.records import RuleInfo
+    from secops.records import Match, RuleInfo
     from secops.wiring import Service
     from secops.worker.batches import Batch, Source
     from secops.worker.prepared import Prepared
 
-IDLE_SECONDS: Final = 0.1
+IDLE_SECONDS: Final = 0.1  # after a round that did not fill a transaction: each costs the same, whatever is in it
 TICK_SECONDS: Final = 1.0
 STANDBY_SECONDS: Final = 1.0
 SETTLE: Final = timedelta(seconds=5)  # between an event's receipt and its being in the log to be read
+
+
+@dataclass(slots=True)
+class Gathered:
+    """What batches of several partitions came to and one transaction is to store."""
+
+    matches: list[Match] = field(default_factory=list)
+    cursors: dict[int, int] = field(default_factory=dict)  # partition -> next offset
+    costs: dict[str, tuple[int, int]] = field(default_factory=dict)
+    number: int = 0  # of events
+
+    def add(self, batch: Batch, matches: list[Match]) -> None:
+        """Take a batch's share."""
+        self.matches += matches
+        self.cursors[batch.partition] = batch.following
+        self.number += batch.number
+        for rule_id, (evaluated, cpu_us) in batch.costs.items():
+            before = self.costs.get(rule_id, (0, 0))
+            self.costs[rule_id] = (before[0] + evaluated, before[1] + cpu_us)
 
 
 @dataclass(slots=True)
@@ -103,29 +122,41 @@ class DetectRole:
     def round(self) -> int:
         """Match what is new in every partition, let time pass; give how many events were seen."""
         began, seen = self.service.clock(), 0
+        started, gathered = time.perf_counter(), Gathered()
         for batch in self.source.batches():
-            started = time.perf_counter()
-            matches = pipeline.about(self.detector.run(batch.events, batch.hits), batch.events)
-            self._commit(matches, batch)
-            self.offsets[batch.partition] = batch.following
-            self._moved.add(batch.partition)
+            gathered.add(batch, pipeline.about(self.detector.run(batch.events, batch.hits), batch.events))
             seen += batch.number
-            self.counted.events.inc(batch.number)
-            self.counted.batch_seconds.observe(time.perf_counter() - started)
+            if gathered.number >= self.service.settings.detect.batch_events:
+                self._store(gathered, started)
+                started, gathered = time.perf_counter(), Gathered()
+        if gathered.cursors:
+            self._store(gathered, started)
         if time.monotonic() - self._ticked >= TICK_SECONDS and self._read_so_far():
             self._tick(began - SETTLE)
         return seen
 
-    def _commit(self, matches: list[Any], batch: Batch | None) -> None:
-        passed = pipeline.Passed(
-            matches, self.detector.take_changes(), self.detector.take_tally(), batch.costs if batch else {}
-        )
-        if batch is not None or passed.matches or passed.changes or passed.tally:
-            cursor = (batch.partition, batch.following) if batch else None
+    def _store(self, gathered: Gathered, started: float) -> None:
+        """Commit what was matched, and go on from there."""
+        self._commit(gathered)
+        self.offsets.update(gathered.cursors)
+        self._moved.update(gathered.cursors)
+        self.counted.events.inc(gathered.number)
+        self.counted.batch_seconds.observe(time.perf_counter() - started)
+
+    def _commit(self, gathered: Gathered) -> None:
+        matches = gathered.matches
+        passed = pipeline.Passed(matches, self.detector.take_changes(), self.detector.take_tally(), gathered.costs)
+        if gathered.cursors or passed.matches or passed.changes or passed.tally:
             now = self.service.clock()
             controls = self.service.alert_controls
             pipeline.commit_detected(
-                self.service.database, passed, self.infos, now=now, cursor=cursor, controls=controls, held=self.held
+                self.service.database,
+                passed,
+                self.infos,
+                now=now,
+                cursors=gathered.cursors,
+                controls=controls,
+                held=self.held,
             )
             self._renewed = now
         self.own.matches.inc(len(matches))
@@ -143,7 +174,7 @@ class DetectRole:
         self._moved.clear()
         log = self.service.log
         read_to_end = all(log.end(p) <= offset for p, offset in self.offsets.items())
-        self._commit(self.detector.tick(now, read_to_end=read_to_end), None)
+        self._commit(Gathered(self.detector.tick(now, read_to_end=read_to_end)))
 
     def renew(self) -> None:
         """Keep the lease while there is nothing to store.
@@ -229,7 +260,7 @@ def run(service: Service) -> None:
             role.renew()
             seen = role.round()
             reporter.tick()
-            if not seen:
+            if seen < service.settings.detect.batch_events:
                 stop.rest(IDLE_SECONDS)
         if held is not None:
             with service.database.begin() as tx:

@@ -185,8 +185,13 @@ def _wide(tokens: list[Token], codec: str) -> list[Token]:
 
 def _over(field: str | None, check: Callable[[str], bool]) -> Check:
     if field is None:
-        return lambda event: any(check(text) for name in event for text in texts(event, name))
+        return lambda event: any(check(text) for name in _worded(event) for text in texts(event, name))
     return lambda event: any(check(text) for text in texts(event, field))
+
+
+def _worded(event: Event) -> list[str]:
+    fields_there = bool(event.get("original")) and str(event.get("event.original")).startswith("{")
+    return [name for name in event if not (fields_there and name == "event.original")]
 
 
 def _expand(value: str, placeholders: Mapping[str, list[str]], *, literal: bool) -> Iterator[str]:

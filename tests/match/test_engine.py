@@ -191,6 +191,10 @@ def test_conditions(load: Documents, condition: str, event: dict[str, Any], *, e
         ([{"f": "x"}, "word"], {"g": "word"}, True),
         ([{"f": "x"}, {"g": "y"}], {"g": "y"}, True),
         ("word", {"x": ["other", "word"]}, True),
+        ("word", {"event.original": "a word"}, True),
+        ("word", {"event.original": '{"word": 1}', "original": {"word": 1}, "word": 1}, False),
+        ("word", {"event.original": '{"x": "word"}', "original": {"x": "word"}, "x": "word"}, True),
+        ("word", {"event.original": "CEF:0|word|", "original": {"x": "1"}, "x": "1"}, True),
     ],
 )
 def test_keywords_and_lists(load: Documents, body: Any, event: dict[str, Any], *, expected: bool) -> None:
