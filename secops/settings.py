@@ -159,9 +159,7 @@ class Detect(Section):
     """Rules and matching."""
 
     rules: tuple[Path, ...] = Field((), description="rule folders beside the product's own")
-    batch_events: int = Field(
-        5000, ge=1, description="events read at once; a transaction stores what so many, or a round, came to"
-    )
+    batch_events: int = Field(5000, ge=1, description="events read and matched at once")
     reload_seconds: float = Field(
         5.0, gt=0, description="how often rules, switches and exceptions are looked at for changes"
     )

@@ -6,8 +6,10 @@ import ipaddress
 import operator
 from datetime import UTC, datetime
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from secops.match.indicators import MAX_LINE, read_list
 from secops.match.regex import compile_regex, quote
 from secops.match.rule import (
     And,
@@ -17,6 +19,7 @@ from secops.match.rule import (
     Exists,
     FieldRef,
     IsNull,
+    Listed,
     Not,
     Pattern,
     Regex,
@@ -103,6 +106,8 @@ def text_test(test: Test) -> Callable[[str], bool]:
         return cidr_test(test)
     if isinstance(test, Compare):
         return compare_test(test)
+    if isinstance(test, Listed):
+        return list_test(test)
     if isinstance(test, TimePart):
         return time_test(test)
     raise TypeError(f"{type(test).__name__} is not a test of one text")
@@ -166,6 +171,15 @@ def cidr_test(test: Cidr) -> Callable[[str], bool]:
         return other.subnet_of(network)  # type: ignore[arg-type]
 
     return inside
+
+
+def list_test(test: Listed) -> Callable[[str], bool]:
+    """Whether the text is on the list; nothing is on one that went away since the rule was read."""
+    try:
+        listed = read_list(Path(test.path), test.indicator)
+    except (OSError, ValueError):
+        return lambda _text: False
+    return lambda text: len(text) <= MAX_LINE and listed.find(text) is not None
 
 
 _RELATIONS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {

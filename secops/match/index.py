@@ -6,7 +6,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from secops.match.atoms import text_test
-from secops.match.rule import Cidr, Compare, Pattern, Regex, Wild
+from secops.match.rule import Cidr, Compare, Listed, Pattern, Regex, Wild
 from secops.match.text import fold, fold_parts, literal_of
 from secops.match.witness import longest_literal
 
@@ -64,7 +64,7 @@ class FieldIndex:
                 patterns[kind][literal].add(rule)
             elif isinstance(test, Regex):
                 regexes[test.pattern, test.flags].add(rule)
-            elif isinstance(test, (Cidr, Compare)):
+            elif isinstance(test, (Cidr, Compare, Listed)):
                 tests[test].add(rule)
             else:
                 present.add(rule)

@@ -13,7 +13,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from secops.match.correlations import read_duration, read_group, read_texts
-from secops.match.rule import Watch
+from secops.match.rule import And, Watch
 from secops.match.source import Block, RuleError
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ class Kind(NamedTuple):
     settings: Callable[..., Any]  # a frozen dataclass of texts, numbers, None and tuples of texts: it is stored as JSON
     read: Callable[[Keys, Place], Any]
     make: Callable[[Rule, int], Stateful]  # the rule, and the lateness in microseconds
+    narrow: Callable[[Any], Expression] | None = None  # settings -> what besides the rule's own expression must hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,9 @@ def read_watch(block: Block, source: LogSource, expression: Expression | None, p
     keys = Keys(block)
     settings = kind.read(keys, place)
     keys.no_others()
+    if kind.narrow is not None:
+        narrowed = kind.narrow(settings)
+        expression = narrowed if expression is None else And((expression, narrowed))
     return Watch(kind=kind.name, source=source, expression=expression, settings=settings)
 
 

@@ -98,7 +98,16 @@ class TimePart:
     operator: str = "eq"  # eq, or as in Compare
 
 
-Test: TypeAlias = Pattern | Regex | Cidr | Compare | IsNull | Exists | FieldRef | TimePart
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """The value stands on a list of indicators, or inside one of its networks or domains."""
+
+    indicator: str  # ip, domain, hash, url
+    path: str
+    changed: int  # when the list was last written, ns since 1970: another list makes another test
+
+
+Test: TypeAlias = Pattern | Regex | Cidr | Compare | IsNull | Exists | FieldRef | TimePart | Listed
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ from secops.match.rule import (
     Exists,
     FieldRef,
     IsNull,
+    Listed,
     LogSource,
     Not,
     Or,
@@ -49,10 +50,11 @@ if TYPE_CHECKING:
 
     from secops.match.rule import Expression, Test
 
-FORMAT: Final = 5  # raise when the meaning of a stored rule, or of reading one, changes
+FORMAT: Final = 6  # raise when the meaning of a stored rule, or of reading one, changes
 
 _KINDS: Final[Mapping[str, type[Any]]] = {
     "re": Regex, "cidr": Cidr, "num": Compare, "null": IsNull, "exists": Exists, "ref": FieldRef, "time": TimePart,
+    "list": Listed,
 }  # fmt: skip
 _NAMES: Final = {kind: name for name, kind in _KINDS.items()}
 _WILD: Final = (Wild.MANY, Wild.ONE)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from secops.match.atoms import text_test
 from secops.match.index import placed
-from secops.match.rule import Cidr, Compare, Pattern, Regex
+from secops.match.rule import Cidr, Compare, Listed, Pattern, Regex
 from secops.match.text import fold, scalars, text_of
 from secops.match.witness import Witness, estimate, witness
 
@@ -72,4 +72,4 @@ def raises(atom: Atom) -> Callable[[str], bool]:
         if kind == "present":
             return lambda _text: True
         return lambda text: fold(text).endswith(literal)
-    return text_test(test) if isinstance(test, (Regex, Cidr, Compare)) else lambda _text: True
+    return text_test(test) if isinstance(test, (Regex, Cidr, Compare, Listed)) else lambda _text: True

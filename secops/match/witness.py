@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from secops.match.rule import And, Atom, Cidr, Compare, Exists, IsNull, Not, Pattern, Regex, Wild
+from secops.match.rule import And, Atom, Cidr, Compare, Exists, IsNull, Listed, Not, Pattern, Regex, Wild
 from secops.match.text import fold
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def estimate(atom: Atom) -> float:
         return min(1.0, share * 5) if atom.field is None else share
     if isinstance(test, Regex):
         return 0.06 + 2.0 / float((2 + len(test.pattern)) ** 1.2)
-    return _MATCHED_COST if isinstance(test, (Cidr, Compare)) else PRESENCE_COST
+    return _MATCHED_COST if isinstance(test, (Cidr, Compare, Listed)) else PRESENCE_COST
 
 
 def _pattern_share(test: Pattern) -> float:

@@ -34,7 +34,9 @@ if TYPE_CHECKING:
     from secops.worker.batches import Batch, Source
     from secops.worker.prepared import Prepared
 
-IDLE_SECONDS: Final = 0.1  # after a round that did not fill a transaction: each costs the same, whatever is in it
+IDLE_SECONDS: Final = 0.1  # after a round of less than ROUND batches: to store what a round came to has its own price
+ROUND: Final = 2
+MOST: Final = 4  # batches that one transaction stores
 TICK_SECONDS: Final = 1.0
 STANDBY_SECONDS: Final = 1.0
 SETTLE: Final = timedelta(seconds=5)  # between an event's receipt and its being in the log to be read
@@ -126,7 +128,7 @@ class DetectRole:
         for batch in self.source.batches():
             gathered.add(batch, pipeline.about(self.detector.run(batch.events, batch.hits), batch.events))
             seen += batch.number
-            if gathered.number >= self.service.settings.detect.batch_events:
+            if gathered.number >= MOST * self.service.settings.detect.batch_events:
                 self._store(gathered, started)
                 started, gathered = time.perf_counter(), Gathered()
         if gathered.cursors:
@@ -260,7 +262,7 @@ def run(service: Service) -> None:
             role.renew()
             seen = role.round()
             reporter.tick()
-            if seen < service.settings.detect.batch_events:
+            if seen < ROUND * service.settings.detect.batch_events:
                 stop.rest(IDLE_SECONDS)
         if held is not None:
             with service.database.begin() as tx:

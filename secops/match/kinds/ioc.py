@@ -20,15 +20,15 @@ from typing import TYPE_CHECKING, Final
 from secops.match.indicators import LIST_SUFFIXES, SHAPES, Entry, Indicators, read_list, texts_of
 from secops.match.keys import plain_group
 from secops.match.kind import Keys, Kind, Place
-from secops.match.rule import Rule, Watch
+from secops.match.rule import Atom, Listed, Or, Rule, Watch
 from secops.match.stateful import Firing, Untimed
 
 if TYPE_CHECKING:
+    from secops.match.rule import Expression
     from secops.match.source import RuleError
     from secops.match.stateful import Occurrence
 
 MAX_LISTS: Final = 32
-MAX_UNLISTED: Final = 20_000  # values remembered as standing on no list
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +82,19 @@ def _refused(keys: Keys, path: Path, reason: str) -> RuleError:
     return keys.error("lists", f"无法使用 {path.name}：{reason}", f"cannot use {path.name}: {reason}")
 
 
+def narrow(settings: Settings) -> Expression:
+    """Some field stands on some list: so the engine, which knows values that come again, brings up nothing else."""
+    tests = [Listed(settings.indicator, path, _written(Path(path))) for path in settings.lists]
+    return Or(tuple(Atom(field, test) for field in settings.fields for test in tests))
+
+
+def _written(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:  # it went away since it was looked at: nothing is on it
+        return 0
+
+
 class Ioc(Untimed):
     """One rule; it remembers nothing."""
 
@@ -91,7 +104,6 @@ class Ioc(Untimed):
         self.settings: Settings = rule.body.settings
         self.late = self.evicted = self.dropped = 0
         self._lists: list[tuple[str, Indicators]] = []
-        self._unlisted: set[str] = set()
         for name in self.settings.lists:
             self._open(Path(name))
 
@@ -107,24 +119,13 @@ class Ioc(Untimed):
 
     def feed(self, hit: Occurrence) -> Firing | None:
         """See Stateful."""
-        unlisted = self._unlisted
         for name in self.settings.fields:
-            value = hit.fields.get(name)
-            if value is None or (type(value) is str and value in unlisted):
-                continue
-            for text in texts_of(value):
+            for text in texts_of(hit.fields.get(name)):
                 for listed, indicators in self._lists:
                     entry = indicators.find(text)
                     if entry is not None:
                         return self._firing(hit, name, text, listed, entry)
-                self._remember(text)
         return None
-
-    def _remember(self, text: str) -> None:
-        """The same addresses come again and again; the lists do not change while the rule runs."""
-        if len(self._unlisted) >= MAX_UNLISTED:
-            self._unlisted.clear()
-        self._unlisted.add(text)
 
     def _firing(self, hit: Occurrence, field: str, text: str, listed: str, entry: Entry) -> Firing:
         group = plain_group(self.rule.info, hit.fields)
@@ -147,4 +148,4 @@ class Ioc(Untimed):
         """See Stateful."""
 
 
-KIND: Final = Kind("ioc", Settings, read, Ioc)
+KIND: Final = Kind("ioc", Settings, read, Ioc, narrow)
