@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from secops.match.costs import EVERY, Costs
 from secops.match.explain import Explanation
 from secops.match.plan import Plan, alive
-from secops.match.route import AUDITED, CATEGORIES, Signature, covers, dress_of, signature_of, usual, view_of
+from secops.match.route import AUDITED, CATEGORIES, Signature, covers, dress_of, signature_of, usual, view_of, whole
 from secops.match.rule import Atom, Detection, Not, Pattern
 from secops.match.scan import Databases
 from secops.match.text import literal_of
@@ -73,6 +73,8 @@ class Engine:
             view = view_of(event) if DATASET in event or ORIGINAL in event else event
             if plan.dress is not None:
                 view = plan.dress(view)
+            if plan.reads_raw:
+                view = whole(view)
             turn -= 1
             if turn:
                 rules = plan.match(view)
@@ -80,6 +82,7 @@ class Engine:
                 turn = EVERY
                 rules = plan.match(view, costs)
             if rules:
+                view = whole(view)  # exceptions, watches and people may ask for the text
                 hits += [Found(rule, index, view) for rule in rules]
         costs.turn = turn
         costs.matched.update([hit.rule.info.id for hit in hits])

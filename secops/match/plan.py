@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any, Final
 
-from secops.match.atoms import evaluate, text_test
+from secops.match.atoms import atoms_of, evaluate, text_test
 from secops.match.generate import Folded, ManyValued, Texts, generate
 from secops.match.index import FieldIndex
-from secops.match.rule import And, Atom, Detection, Not, Or, Pattern, Rule
+from secops.match.rule import And, Atom, Detection, FieldRef, Not, Or, Pattern, Rule
 from secops.match.text import literal_of, scalars, text_of, worded
 from secops.match.tune import NOISY, SIZE, Sample
 from secops.match.witness import witness
+from secops.records import RAW
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -56,6 +57,7 @@ class Plan:
     def __init__(self, candidates: Sequence[Candidate], databases: Databases, *, cached: bool = True) -> None:
         self._candidates = tuple(candidates)
         self.dress: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None  # see route.dress_of
+        self.reads_raw = any(_reads_raw(atom) for each in candidates for atom in atoms_of(each.expression))
         self._databases = databases
         self._cached = cached
         self._witnesses = [witness(candidate.expression) for candidate in candidates]
@@ -165,6 +167,10 @@ class Plan:
                 changed = True
         if changed:
             self._arrange()
+
+
+def _reads_raw(atom: Atom) -> bool:
+    return atom.field == RAW or (isinstance(atom.test, FieldRef) and atom.test.other == RAW)
 
 
 def _many(value: object, cache: Mapping[str, tuple[int, ...]], lookup: Callable[[str], tuple[int, ...]]) -> list[int]:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from secops import verbatim
 from secops.match.text import fold, text_of
-from secops.records import DATASET, ORIGINAL
+from secops.records import DATASET, ORIGINAL, RAW
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -252,11 +253,16 @@ def _unspaced(view: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**{name.replace(" ", ""): view[name] for name in spaced}, **view} if spaced else view
 
 
+def whole(view: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The view with the text as it came, where the log left that out."""
+    return {**view, RAW: verbatim.text_of(view)} if verbatim.is_short(view) else view
+
+
 def seen(event: Mapping[str, Any]) -> Mapping[str, Any]:
     """The event as the rules of its plan see it."""
     dress = dress_of(signature_of(event))
     view = view_of(event)
-    return view if dress is None else dress(view)
+    return whole(view if dress is None else dress(view))
 
 
 def view_of(event: Mapping[str, Any]) -> Mapping[str, Any]:

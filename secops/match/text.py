@@ -63,7 +63,7 @@ def written(time: int) -> str:
 def worded(event: Mapping[str, Any]) -> Mapping[str, Any]:
     """What keywords look at: every field, save JSON as it came where its fields are there, whose names are no values."""
     raw = event.get(RAW)
-    if type(raw) is str and raw[:1] == "{" and event.get(ORIGINAL):
+    if (raw is True or (type(raw) is str and raw[:1] == "{")) and event.get(ORIGINAL):
         event = dict(event)
         del event[RAW]
     return event

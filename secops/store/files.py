@@ -94,9 +94,9 @@ class FileLog:
             raise ValueError(f"partition {unknown[0]} of a log of {self.partitions}")
         self._writer.append(batches, positions)
 
-    def read(self, partition: int, offset: int, limit: int) -> list[Event]:
+    def read(self, partition: int, offset: int, limit: int, *, whole: bool = True) -> list[Event]:
         """See ``Log.read``."""
-        return self._reader.read(partition, offset, limit)
+        return self._reader.read(partition, offset, limit, whole=whole)
 
     def get(self, ids: Sequence[EventId]) -> list[Event]:
         """See ``Log.get``."""

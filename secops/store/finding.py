@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import orjson
 
+from secops import verbatim
 from secops.records import EVENT_ID, TENANT, EventId
 from secops.store import candidates, mask, needles, plan
 from secops.store import query as language
@@ -207,6 +208,7 @@ class Finder:
             if look is None or look(line):
                 event = orjson.loads(line)
                 event[EVENT_ID] = str(place)
+                verbatim.restore([event])
                 if self._predicate(event):
                     confirmed.append(by_id[place])
         return confirmed

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import orjson
 import zstandard
 
+from secops import verbatim
 from secops.records import EVENT_ID
 
 if TYPE_CHECKING:
@@ -105,11 +106,11 @@ def lines_of(body: bytes, *, count: int) -> list[bytes]:
     return lines
 
 
-def to_line(event: Event) -> bytes:
-    """An event as JSON without ``event.id``; what JSON cannot hold is replaced, never refused."""
+def to_line(event: Event, *, short: bool = False) -> bytes:
+    """An event as JSON without ``event.id``; what JSON cannot hold is replaced, never refused. ``short``: see ``verbatim``."""
     stored = {key: value for key, value in event.items() if key != EVENT_ID} if EVENT_ID in event else event
     try:
-        return orjson.dumps(stored)
+        return orjson.dumps(verbatim.shortened(stored) if short else stored)
     except (TypeError, ValueError, RecursionError):
         return json.dumps(plain(stored), ensure_ascii=False, separators=(",", ":")).encode()
 
@@ -142,9 +143,11 @@ def _digits(value: int) -> str:
         return hex(value)
 
 
-def to_events(lines: Sequence[bytes], partition: int, base: int) -> list[Event]:
-    """Parse consecutive lines; the first has offset ``base``."""
+def to_events(lines: Sequence[bytes], partition: int, base: int, *, whole: bool = True) -> list[Event]:
+    """Parse consecutive lines; the first has offset ``base``. ``whole``: with texts that were left out (``verbatim``)."""
     events: list[Event] = list(map(orjson.loads, lines))  # one by one, which touches less memory than all at once
     for offset, event in enumerate(events, base):
         event[EVENT_ID] = f"{partition}-{offset}"
+    if whole:
+        verbatim.restore(events)
     return events

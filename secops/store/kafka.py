@@ -70,8 +70,8 @@ class KafkaLog:
             self._writer.append(batches, positions or {})
             self._positions.update(positions or {})
 
-    def read(self, partition: int, offset: int, limit: int) -> list[Event]:
-        """See ``Log.read``."""
+    def read(self, partition: int, offset: int, limit: int, *, whole: bool = True) -> list[Event]:  # noqa: ARG002 - see below
+        """See ``Log.read``; others read the topic as well, so nothing is left out there."""
         if not 0 <= partition < self.partitions:
             return []
         found = self._follower.read(partition, offset, limit)

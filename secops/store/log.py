@@ -71,8 +71,11 @@ class Log(Protocol):
         """
         ...
 
-    def read(self, partition: int, offset: int, limit: int) -> list[Event]:
-        """Up to ``limit`` events from ``offset`` on (from the oldest kept one, if that is later); empty at the end."""
+    def read(self, partition: int, offset: int, limit: int, *, whole: bool = True) -> list[Event]:
+        """Up to ``limit`` events from ``offset`` on (from the oldest kept one, if that is later); empty at the end.
+
+        Of an event that is not to be ``whole``, ``event.original`` may be ``true`` (``secops.verbatim``).
+        """
         ...
 
     def get(self, ids: Sequence[EventId]) -> list[Event]:
@@ -80,7 +83,10 @@ class Log(Protocol):
         ...
 
     def lines(self, ids: Iterable[EventId]) -> dict[EventId, bytes]:
-        """The stored JSON of ``ids`` (without ``event.id``), unparsed: for filters that look before they parse."""
+        """The stored JSON of ``ids`` (without ``event.id``), unparsed: for filters that look before they parse.
+
+        Every word of an event's text stands in it, be the text itself left out (``secops.verbatim``).
+        """
         ...
 
     def end(self, partition: int) -> int:

@@ -47,7 +47,7 @@ class Reader:
                 firsts = self._relist(partition)
         return firsts[0] if firsts else 0
 
-    def read(self, partition: int, offset: int, limit: int) -> list[Event]:
+    def read(self, partition: int, offset: int, limit: int, *, whole: bool = True) -> list[Event]:
         """See ``Log.read``."""
         found: list[Event] = []
         end = self.end(partition)
@@ -56,7 +56,7 @@ class Reader:
                 base, lines = self._frame(partition, offset, end)
             offset = max(offset, base)
             part = lines[offset - base : offset - base + limit - len(found)]
-            found += frames.to_events(part, partition, offset)
+            found += frames.to_events(part, partition, offset, whole=whole)
             offset += len(part)
         return found
 

@@ -135,7 +135,7 @@ class Writer:
         base, time, last, out = tail.end if tail else 0, self._clock().isoformat(), partition == commit, []
         for start in range(0, len(events) or 1, frames.EVENTS_PER_FRAME):
             piece = events[start : start + frames.EVENTS_PER_FRAME]
-            body = self._compressor.compress(b"".join([frames.to_line(event) + b"\n" for event in piece]))
+            body = self._compressor.compress(b"".join([frames.to_line(event, short=True) + b"\n" for event in piece]))
             final = last and start + frames.EVENTS_PER_FRAME >= len(events)
             places = dict(positions or {}) if final else {}
             number = self._batch + 1

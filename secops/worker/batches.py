@@ -97,7 +97,7 @@ class Inline:
     def batches(self) -> Iterator[Batch]:
         """See Source."""
         for partition, offset in self._offsets.items():
-            events = self._log.read(partition, offset, self._limit)
+            events = self._log.read(partition, offset, self._limit, whole=False)
             if events:
                 following = EventId.parse(events[-1][EVENT_ID]).offset + 1  # retention may have moved the start
                 yield Batch(partition, following, len(events), events, None, self._costs())

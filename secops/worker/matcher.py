@@ -62,7 +62,7 @@ def read_range(log: Log, partition: int, offset: int, limit: int) -> list[Event]
     end = offset + limit
     found: list[Event] = []
     while offset < end:
-        events = log.read(partition, offset, end - offset)
+        events = log.read(partition, offset, end - offset, whole=False)
         if not events:
             raise LookupError(f"partition {partition} of the log ends at {offset}, before {end}")
         offset = EventId.parse(events[-1][EVENT_ID]).offset + 1
