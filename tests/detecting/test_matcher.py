@@ -56,7 +56,7 @@ def test_a_range_that_the_log_does_not_hold_is_an_error(found: Service) -> None:
 class Trimmed:
     """A log whose oldest events were deleted."""
 
-    def read(self, _partition: int, offset: int, limit: int) -> list[dict[str, str]]:
+    def read(self, _partition: int, offset: int, limit: int, **_options: bool) -> list[dict[str, str]]:
         first = max(offset, 70)
         return [{EVENT_ID: f"0-{n}"} for n in range(first, min(first + limit, 100))]
 
