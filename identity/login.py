@@ -169,6 +169,7 @@ def _changed_meanwhile(account: AccountRow | None, candidate: Candidate, proof: 
 def _accept(tx: Tx, env: Environment, tried: Try, account: AccountRow, proof: Proof) -> Login:
     account.totp_last_step = proof.step
     account.password_hash = proof.new_hash or account.password_hash
+    known_places = places.on_file(tx, account.id)
     places.remember(tx, account.id, tried.attempt, env.settings, tried.now)
     means = sessions.Means(AMR_PASSWORD_TOTP, ACR_PASSWORD_TOTP)
     session = sessions.start(tx, env, account, means, source_ip=tried.form.source_ip, now=tried.now)
@@ -177,6 +178,7 @@ def _accept(tx: Tx, env: Environment, tried: Try, account: AccountRow, proof: Pr
         "session_id": session.id,
         "known_network": tried.attempt.known_network,
         "known_device": tried.attempt.known_device,
+        "known_places": known_places,
         "rehashed": bool(proof.new_hash),
     }
     audited(

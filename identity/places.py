@@ -52,6 +52,12 @@ def attempt(
     )
 
 
+def on_file(tx: Tx, account_id: str) -> int:
+    """Count the networks and devices kept of a person; with none there is nothing a login could differ from."""
+    counted = tx.scalar(sa.select(sa.func.count()).where(KnownPlaceRow.account_id == account_id))
+    return int(counted or 0)
+
+
 def remember(tx: Tx, account_id: str, seen: Attempt, settings: IdentitySettings, now: datetime) -> None:
     """Note that the person has logged in from this network and device; forget the longest unused ones."""
     for kind, place in ((NETWORK, seen.network), (DEVICE, seen.device)):

@@ -31,6 +31,18 @@ def test_all_three_values_right_open_a_session(world: World, person: Person) -> 
     assert world.audited("login.succeeded")[0].detail["method"] == "password"
 
 
+def test_the_trail_tells_a_first_login_from_one_at_an_unknown_place(world: World, person: Person) -> None:
+    for ip, device in ((OFFICE, LAPTOP), (ELSEWHERE, "a-phone's-cookie-" + "y" * 24)):
+        world.after(seconds=30)
+        code = totp.code_at(person.secret, world.now)
+        assert world.try_login("wang.fang", PASSWORD, code, ip=ip, device=device).session is not None
+    details = [entry.detail for entry in world.audited("login.succeeded")]
+    assert [(one["known_network"], one["known_device"], one["known_places"]) for one in details] == [
+        (False, False, 0),
+        (False, False, 2),
+    ]
+
+
 def test_a_username_is_found_however_it_is_typed(world: World, person: Person) -> None:
     world.after(seconds=30)
     code = totp.code_at(person.secret, world.now)

@@ -45,6 +45,12 @@ def test_a_rule_is_complete(rule: object) -> None:
         load_catalogue([ROOT / "rules" / "services"]).get(info.service)
 
 
+def test_a_rule_that_says_it_only_feeds_others_raises_no_alert() -> None:
+    silent = [rule for rule in RULES.rules if "does not alert by itself" in Path(rule.file).read_text()]
+    assert len(silent) >= 4
+    assert [rule.info.title for rule in silent if rule.info.alert] == []
+
+
 def test_ids_are_unique() -> None:
     ids = [rule.info.id for rule in RULES.rules]
     assert len(ids) == len(set(ids))
