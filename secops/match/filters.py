@@ -18,6 +18,7 @@ from secops.match.source import Block, RuleError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from secops.match.regex import Allowance
     from secops.match.rule import Expression
 
 ANY: Final = "any"
@@ -47,7 +48,11 @@ class Filter:
 
 
 def read_filter(
-    section: object, logsource: LogSource, place: tuple[str, str, int], placeholders: Mapping[str, tuple[str, ...]]
+    section: object,
+    logsource: LogSource,
+    place: tuple[str, str, int],
+    placeholders: Mapping[str, tuple[str, ...]],
+    regexes: Allowance,
 ) -> Filter:
     """A filter from its ``filter`` section; ``place`` is (id, file, line).
 
@@ -69,7 +74,7 @@ def read_filter(
         line=line,
         rules=() if rules == (ANY,) else rules,
         logsource=logsource,
-        expression=read_detection(detection, line, placeholders),
+        expression=read_detection(detection, line, placeholders, regexes),
     )
 
 

@@ -6,9 +6,11 @@ into the next one. What a modifier cannot be applied to is refused, never guesse
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+from secops.match.regex import Allowance
 from secops.match.rule import Pattern
 from secops.match.source import RuleError
 from secops.match.text import literal_of, text_of
@@ -30,6 +32,7 @@ class Item:
     placeholders: Mapping[str, tuple[str, ...]]
     field: str | None = None  # None: keywords
     names: tuple[str, ...] = ()  # of the modifiers, in order
+    regexes: Allowance = dataclasses.field(default_factory=Allowance)
 
     def error(self, zh: str, en: str) -> RuleError:
         """A refusal at the item's line."""

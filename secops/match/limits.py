@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from secops.match.atoms import atoms_of
-from secops.match.regex import regex_size
-from secops.match.rule import Detection, Regex, Watch
+from secops.match.regex import Allowance
+from secops.match.rule import Detection, Watch
 from secops.match.source import RuleError
 from secops.match.witness import witness
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 MAX_RULES: Final = 20_000
 MAX_TESTS: Final = 1_000_000  # values of all rules together
-MAX_REGEX_SIZE: Final = 1_000_000  # instructions of all regular expressions; 16,000 compile in about a second
+MAX_REGEX_WEIGHT: Final = 1_000_000  # of all regular expressions, of refused rules too; compiled in about a second
 MAX_UNINDEXED: Final = 500  # rules that every event of their log source must be held against, about a microsecond each
 
 
@@ -29,7 +29,6 @@ MAX_UNINDEXED: Final = 500  # rules that every event of their log source must be
 class _Used:
     rules: int = 0
     tests: int = 0
-    regexes: int = 0
     unindexed: int = 0
 
 
@@ -38,6 +37,16 @@ class Limits:
 
     def __init__(self) -> None:
         self._used: dict[str, _Used] = defaultdict(_Used)
+        self._regexes: dict[str, Allowance] = {}
+
+    def regexes(self, tenants: tuple[str, ...]) -> Allowance:
+        """What the regular expressions of one more rule, or filter, of these tenants may weigh."""
+        return Allowance(above=tuple(self._allowance(tenant) for tenant in tenants or ("",)))
+
+    def _allowance(self, tenant: str) -> Allowance:
+        if tenant not in self._regexes:
+            self._regexes[tenant] = Allowance(MAX_REGEX_WEIGHT, *_whose(tenant))
+        return self._regexes[tenant]
 
     def take(self, rule: Rule) -> None:
         """Count a rule in.
@@ -60,14 +69,12 @@ class Limits:
 _LIMITS: Final = (
     ("rules", MAX_RULES, "条规则", "rules"),
     ("tests", MAX_TESTS, "个取值", "values"),
-    ("regexes", MAX_REGEX_SIZE, "条正则表达式指令", "instructions of regular expressions"),
     ("unindexed", MAX_UNINDEXED, "条须逐一比对每个事件的规则", "rules that must be held against every event"),
 )
 
 
 def _refusal(rule: Rule, tenant: str, zh: str, en: str) -> RuleError:
-    whose_zh = f"租户 {tenant} 的规则" if tenant else "全体租户的规则"
-    whose_en = f"the rules of tenant {tenant}" if tenant else "the rules for all tenants"
+    whose_zh, whose_en = _whose(tenant)
     return RuleError(
         rule.line,
         f"{whose_zh}超过上限 {zh}，本条不运行：请删减或合并规则",
@@ -75,10 +82,15 @@ def _refusal(rule: Rule, tenant: str, zh: str, en: str) -> RuleError:
     )
 
 
+def _whose(tenant: str) -> tuple[str, str]:
+    if tenant:
+        return f"租户 {tenant} 的规则", f"the rules of tenant {tenant}"
+    return "全体租户的规则", "the rules for all tenants"
+
+
 def _asked(rule: Rule) -> _Used:
     body = rule.body.detection if isinstance(rule.body, Watch) else rule.body
     if not isinstance(body, Detection):
         return _Used(rules=1)
     atoms = list(atoms_of(body.expression))
-    sizes = [regex_size(atom.test.pattern, atom.test.flags) for atom in atoms if isinstance(atom.test, Regex)]
-    return _Used(rules=1, tests=len(atoms), regexes=sum(sizes), unindexed=witness(body.expression) is None)
+    return _Used(rules=1, tests=len(atoms), unindexed=witness(body.expression) is None)

@@ -27,6 +27,7 @@ from secops.records import Level, RuleInfo
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from secops.match.regex import Allowance
     from secops.match.rule import Correlation, Expression, Watch
 
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}")
@@ -111,10 +112,11 @@ def _read_document(file: str, line: int, document: object, reading: _Reading) ->
     try:
         if isinstance(document, Block):
             _limit(document, next((reading.tenants[start] for start in reading.tenants if file.startswith(start)), ""))
+        regexes = reading.limits.regexes(_tenants(document) if isinstance(document, Block) else ())
         if isinstance(document, Block) and "filter" in document:
-            _keep(reading, _filter(document, file, line, reading.placeholders))
+            _keep(reading, _filter(document, file, line, reading.placeholders, regexes))
         else:
-            _keep(reading, read_rule(document, file, line, reading.placeholders, reading.roots))
+            _keep(reading, read_rule(document, file, line, reading.placeholders, reading.roots, regexes=regexes))
     except RuleError as error:
         reading.refuse(file, rule_id, error)
 
@@ -153,9 +155,11 @@ def _taken(refused: Rule | Filter, kept: Rule | Filter) -> RuleError:
     return RuleError(refused.line, f"编号 {refused.id} 已用于 {place}", f"id {refused.id} is already used at {place}")
 
 
-def _filter(document: Block, file: str, line: int, placeholders: Mapping[str, tuple[str, ...]]) -> Filter:
+def _filter(
+    document: Block, file: str, line: int, placeholders: Mapping[str, tuple[str, ...]], regexes: Allowance
+) -> Filter:
     place = (_identity(document), file, line)
-    found = read_filter(document["filter"], _logsource(document), place, placeholders)
+    found = read_filter(document["filter"], _logsource(document), place, placeholders, regexes)
     return replace(found, tenants=_tenants(document))
 
 
@@ -165,8 +169,12 @@ def read_rule(
     line: int,
     placeholders: Mapping[str, tuple[str, ...]],
     roots: tuple[Path, ...] = (),
+    *,
+    regexes: Allowance | None = None,
 ) -> Rule:
-    """One YAML document as a rule; ``roots`` are the folders in which lists of indicators may lie.
+    """One YAML document as a rule.
+
+    ``roots`` are the folders in which lists of indicators may lie; ``regexes`` is charged with the regular expressions.
 
     Raises:
         RuleError: it is not a rule that can run as it is meant.
@@ -186,7 +194,7 @@ def read_rule(
             "one of detection, correlation and watch is expected (a watch may have a detection beside it)",
         )
     info = _info(document, file)
-    body = _body(document, placeholders, Place(Path(file).parent, roots, info.tenants))
+    body = _body(document, placeholders, Place(Path(file).parent, roots, info.tenants), regexes)
     examples = _examples(document)
     return Rule(info=info, body=body, name=_label(document, "name", MAX_TITLE), examples=examples, line=line)
 
@@ -198,13 +206,13 @@ def _is_one_of_three(document: Block) -> bool:
 
 
 def _body(
-    document: Block, placeholders: Mapping[str, tuple[str, ...]], place: Place
+    document: Block, placeholders: Mapping[str, tuple[str, ...]], place: Place, regexes: Allowance | None
 ) -> Detection | Correlation | Watch:
     if "correlation" in document:
         return read_correlation(_section(document, "correlation"))
     expression: Expression | None = None
     if "detection" in document:
-        expression = read_detection(document["detection"], document.at("detection"), placeholders)
+        expression = read_detection(document["detection"], document.at("detection"), placeholders, regexes)
     source = _logsource(document)
     if "watch" in document:
         return read_watch(_section(document, "watch"), source, expression, place)

@@ -96,7 +96,6 @@ class Re(Modifier):
         text = text_of(value)
         if text is None or isinstance(value, bool):
             raise self.refuse(item, value)
-        check_regex(text, "", item.line)
         return (Regex(text),)
 
 
@@ -104,9 +103,7 @@ class _RegexFlag(Modifier):
     def change(self, item: Item, value: object) -> Iterable[object]:
         if not isinstance(value, Regex):
             raise item.error(f"修饰符 {self.name} 只能跟在 re 之后", f"modifier {self.name} may only follow re")
-        flagged = replace(value, flags="".join(sorted({*value.flags, self.name[0]})))
-        check_regex(flagged.pattern, flagged.flags, item.line)
-        return (flagged,)
+        return (replace(value, flags="".join(sorted({*value.flags, self.name[0]}))),)
 
 
 class IgnoreCase(_RegexFlag):
@@ -277,6 +274,8 @@ def finish(item: Item, value: object) -> Test:
     """The test that a value amounts to after the whole chain of modifiers."""
     if isinstance(value, bytes):
         return Pattern((value.decode("latin-1"),))
+    if isinstance(value, Regex):
+        check_regex(value.pattern, value.flags, item.line, item.regexes)
     if isinstance(value, (Pattern, Regex, Cidr, Compare, Exists, FieldRef, TimePart)):
         return value
     if isinstance(value, float):

@@ -2,11 +2,16 @@
 
 ``$`` follows PCRE, which the Sigma specification names: the end of the text, or just before a final line feed. RE2's
 own ``$`` is the very end only, so it is rewritten.
+
+Reading and compiling an expression is what costs: four thousand characters may ask for milliseconds or for a tenth of
+a second. So each is weighed first, and an allowance is charged, whether it compiles in the end or not.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from dataclasses import dataclass
+from typing import Any, Final
 
 import re2
 
@@ -14,16 +19,47 @@ from secops.match.source import RuleError
 
 MAX_PATTERN = 4096
 MAX_MEMORY = 8 << 20  # RE2's budget for one expression's automata, in bytes
+MAX_WEIGHT: Final = 100_000  # of the expressions of one rule; compiled in some 30 ms
+EACH: Final = 50  # what an expression weighs beside its program: 2,000 empty ones are as much as a rule may have
 
 
-def check_regex(pattern: str, flags: str, line: int) -> None:
-    """Refuse what RE2 cannot run.
+@dataclass(slots=True)
+class Allowance:
+    """What expressions still to be read may weigh together."""
+
+    left: int = MAX_WEIGHT
+    zh: str = "本规则"
+    en: str = "this rule"  # whose
+    above: tuple[Allowance, ...] = ()  # of which this one is a part
+
+    def spend(self, weight: int, line: int) -> None:
+        """Take a weight off.
+
+        Raises:
+            RuleError: so much is not left, here or above; nothing was taken off.
+        """
+        every = (self, *self.above)
+        for each in every:
+            if weight > each.left:
+                raise RuleError(
+                    line,
+                    f"{each.zh}的正则表达式超过编译开销的上限：请减少表达式的个数、重复次数（如 {{1,900}}）和 \\p 类，或拆成多条规则",
+                    f"the regular expressions of {each.en} exceed the limit of what they may cost to compile: "
+                    "write fewer, repeat less (as in {1,900}), use fewer \\p classes, or split the rule",
+                )
+        for each in every:
+            each.left -= weight
+
+
+def check_regex(pattern: str, flags: str, line: int, allowance: Allowance) -> None:
+    """Refuse what RE2 cannot run, or not cheaply.
 
     Raises:
-        RuleError: too long, or not an expression RE2 understands (look-around and back-references among them).
+        RuleError: too long, too costly, or not an expression RE2 understands (look-around and back-references).
     """
     if len(pattern) > MAX_PATTERN:
         raise RuleError(line, "正则表达式过长", f"regular expression is longer than {MAX_PATTERN} characters")
+    allowance.spend(EACH + regex_weight(pattern), line)
     try:
         compile_regex(pattern, flags)
     except re2.error as error:
@@ -44,9 +80,56 @@ def compile_regex(pattern: str, flags: str) -> Any:  # noqa: ANN401 - google-re2
     return re2.compile(prefix + (pattern if "m" in flags else end_as_in_pcre(pattern)), options)
 
 
-def regex_size(pattern: str, flags: str) -> int:
-    """Instructions of the expression's program, by which the time to compile many of them can be told."""
-    return int(compile_regex(pattern, flags)._regexp.ProgramSize())  # noqa: SLF001 - found nowhere else
+_TOKEN: Final = re.compile(
+    r"""(?P<quoted>\\Q.*?(?:\\E|\Z))
+    | (?P<table>\\[pP](?:\{[^}]*\}|.))
+    | (?P<letter>\\x\{[^}]*\} | \\[^wWdDsSbBC])
+    | (?P<class>\[\^?\]?(?>\\.|\[:\^?\w+:\]|[^\\\]])*+\] | \\. | \.)
+    | (?P<flags>\(\?[a-zA-Z-]*\))
+    | (?P<open>\((?:\?(?:P?<[^>]*>|[a-zA-Z-]*:))?)
+    | (?P<close>\))
+    | (?P<times>\{(?P<least>\d{1,4})(?P<more>,(?P<most>\d{1,4})?)?\} | [*+?])
+    | .""",
+    re.DOTALL | re.VERBOSE,
+)
+_LETTER: Final = 8  # instructions at most: its bytes, and those of the letters that differ from it in case
+_CLASS: Final = 24
+_TABLE: Final = 1300  # \pL (1,200) and others, which stand for hundreds of ranges
+
+
+def regex_weight(pattern: str) -> int:
+    """About the instructions of an expression's program, more rather than less, told without compiling it."""
+    outer: list[int] = []
+    total = last = 0  # of the group that is open, and of what a repetition would repeat
+    for token in _TOKEN.finditer(pattern):
+        kind = token.lastgroup
+        if kind == "open":
+            outer.append(total)
+            total = last = 0
+            continue
+        if kind == "close":
+            last = total + 2
+            total = outer.pop() if outer else 0
+        elif kind == "times":
+            total -= last
+            last = last * _times(token) + _times(token)
+        else:
+            last = _single(kind, token.group())
+        total += last
+    return total + sum(outer)
+
+
+def _times(token: re.Match[str]) -> int:
+    least = int(token["least"] or 1)
+    return max(1, int(token["most"] or least + bool(token["more"])))
+
+
+def _single(kind: str | None, text: str) -> int:
+    if kind == "table":
+        return _TABLE
+    if kind == "class":
+        return _CLASS + _LETTER * len(text) + _TABLE * (text.count(r"\p") + text.count(r"\P"))
+    return _LETTER * (len(text) if kind == "quoted" else 1)
 
 
 def end_as_in_pcre(pattern: str) -> str:

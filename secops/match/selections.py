@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from secops.match.atoms import atoms_of
 from secops.match.conditions import all_of, any_of, parse_condition
 from secops.match.items import Item, Modifier
 from secops.match.modifiers import MANY, MODIFIERS, finish
+from secops.match.regex import Allowance
 from secops.match.rule import Atom, IsNull, Not, Pattern
 from secops.match.source import Block, Items, RuleError
 from secops.match.text import join_parts, parse_pattern
@@ -32,6 +33,7 @@ class _Scope:
     """What the selections of one rule are read with."""
 
     placeholders: Mapping[str, tuple[str, ...]]
+    regexes: Allowance = field(default_factory=Allowance)
     left: int = MAX_TESTS
 
     def spend(self, tests: int, line: int) -> None:
@@ -44,8 +46,13 @@ class _Scope:
             )
 
 
-def read_detection(detection: object, line: int, placeholders: Mapping[str, tuple[str, ...]]) -> Expression:
-    """The expression of a ``detection`` mapping.
+def read_detection(
+    detection: object,
+    line: int,
+    placeholders: Mapping[str, tuple[str, ...]],
+    regexes: Allowance | None = None,
+) -> Expression:
+    """The expression of a ``detection`` mapping; ``regexes`` is charged with its regular expressions.
 
     Raises:
         RuleError: some part of it is not understood.
@@ -58,7 +65,7 @@ def read_detection(detection: object, line: int, placeholders: Mapping[str, tupl
             "timeframe 已废弃，请改写为关联规则",
             "timeframe is not part of Sigma any more: write a correlation rule",
         )
-    scope = _Scope(placeholders)
+    scope = _Scope(placeholders, regexes or Allowance())
     selections = {
         name: _selection(body, detection.at(name), scope) for name, body in detection.items() if name != "condition"
     }
@@ -109,12 +116,12 @@ def parse_value(value: object) -> object:
 
 
 def _item(key: str, value: object, line: int, scope: _Scope) -> Expression:
-    field, *names = key.split("|")
+    name, *names = key.split("|")
     values = tuple(value) if isinstance(value, Items) else (value,)
     if not values or any(isinstance(each, (Block, Items)) for each in values):
         raise RuleError(line, f"{key!r} 的取值必须是值或值的列表", f"{key!r}: a value or a list of values is expected")
     chain = [_modifier(name, line) for name in sorted(names, key=lambda name: name != _FIRST)]
-    item = Item(line, (), scope.placeholders, field or None, tuple(names))
+    item = Item(line, (), scope.placeholders, name or None, tuple(names), scope.regexes)
     item = item.having(values if _RAW.intersection(names) else map(parse_value, values))
     groups = [item.having((value,)) for value in item.values] if "all" in names else [item]
     found = all_of(_changed(each, chain, scope) for each in groups)

@@ -10,7 +10,10 @@ from typing import Any
 
 import orjson
 import pytest
+import re2
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from secops.cli.root import build
@@ -18,6 +21,7 @@ from secops.match.detector import Detector
 from secops.match.engine import MAX_SIGNATURES, Engine
 from secops.match.limits import MAX_RULES
 from secops.match.load import load_rules
+from secops.match.regex import compile_regex, regex_weight
 from secops.match.scan import Databases
 from secops.match.stored import load_stored
 from secops.match.tenants import Engines
@@ -189,7 +193,12 @@ def test_a_hundred_thousand_rules_of_one_tenant(tmp_path: Path) -> None:
     ("count", "body", "reason", "kept"),
     [
         (600, lambda number: f"f|neq: x{number}", "500 rules that must be held against every event", 500),
-        (200, lambda number: f"f|re|i: '[^a]{{500}}b{number}[^c]{{500}}d[^x]{{800}}'", "instructions of regular", 61),
+        (
+            200,
+            lambda number: f"f|re|i: '[^a]{{500}}b{number}[^c]{{200}}d[^x]{{100}}'",
+            "the regular expressions of the rules",
+            21,
+        ),
         (12, lambda number: f"f|startswith: [{','.join(f'v{number}x{each}' for each in range(20_000))}]", "", 12),
     ],
 )
@@ -204,6 +213,66 @@ def test_rules_that_cost_much_are_limited_in_number(
     assert len(found.rules) == kept
     assert all(reason in refusal.en for refusal in found.refused)
     assert all("limit" in refusal.en for refusal in found.refused)
+
+
+def test_thousands_of_costly_regexes_are_refused_before_they_are_compiled(tmp_path: Path) -> None:
+    """Of one rule, of many rules, and of rules that are refused in the end: what was compiled counts all the same."""
+    values = ", ".join(f"'(x{number}|y){{1,900}}'" for number in range(10_000))
+    (tmp_path / "one.yml").write_text(
+        f"title: One\nlogsource: {{}}\ndetection:\n  s:\n    f|re: [{values}]\n  condition: s\n"
+    )
+    many(tmp_path, 2000, lambda number: f"f|re: ['(a{number}|y){{1,900}}', '(?=refused)']", "tenants: [greedy]\n")
+    (tmp_path / "zz.yml").write_text(
+        "title: Fair\nid: fair\ntenants: [fair]\nlogsource: {}\ndetection: {s: {f|re: 'a{1,100}'}, condition: s}\n"
+    )
+    started = time.process_time()
+    found = load_rules([tmp_path])
+    assert time.process_time() - started < 5
+    assert [each.id for each in found.rules] == ["fair"]
+    reasons = {each.file.rpartition("/")[2]: each.en for each in found.refused}
+    assert "the regular expressions of this rule exceed the limit" in reasons["one.yml"]
+    assert "the regular expressions of the rules of tenant greedy exceed the limit" in reasons["001000.yml"]
+
+
+REGEX_PARTS = st.sampled_from(
+    [
+        "a",
+        "K",
+        "中",
+        "ß",
+        ".",
+        r"\w",
+        r"\W",
+        "[^a-f中]",
+        "[[:alpha:]x]",
+        r"\pL",
+        r"[^\pN]",
+        "(?:b|)",
+        r"\Q(x\E",
+        r"\x{17f}",
+        "|",
+    ]
+)
+
+
+@given(
+    regex=st.recursive(
+        REGEX_PARTS,
+        lambda inner: st.builds(
+            lambda parts, times: f"({''.join(parts)}){times}",
+            st.lists(inner, min_size=1, max_size=4),
+            st.sampled_from(["", "*", "+?", "{3}", "{2,}", "{0,7}", "{1,9}?"]),
+        ),
+        max_leaves=12,
+    ),
+    flags=st.sampled_from(["", "i", "s", "im"]),
+)
+def test_a_regex_is_weighed_as_no_less_than_its_program(regex: str, flags: str) -> None:
+    try:
+        compiled = compile_regex(regex, flags)
+    except re2.error:
+        return
+    assert compiled._regexp.ProgramSize() <= regex_weight(regex) + 16
 
 
 DEEP = "(" * 10_000 + "s" + ")" * 10_000
@@ -228,7 +297,11 @@ DEEP = "(" * 10_000 + "s" + ")" * 10_000
         ({"s": {"f|windash": ["-a " * 6 + "x" * 60_000] * 9}, "condition": "s"}, "more than 6 dashes"),
         ({"s": {"f|expand": "%many%" * 8}, "condition": "s"}, "more than 20000 values"),
         ({"s": {"f|re": "a" * 5000}, "condition": "s"}, "longer than 4096"),
-        ({"s": {"f|re": "((a{1,100}){1,100}){1,100}"}, "condition": "s"}, "regular expression refused"),
+        (
+            {"s": {"f|re": "((a{1,100}){1,100}){1,100}"}, "condition": "s"},
+            "the regular expressions of this rule exceed",
+        ),
+        ({"s": {"f|re": r"(?i)" + r"\pL" * 1000}, "condition": "s"}, "the regular expressions of this rule exceed"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
