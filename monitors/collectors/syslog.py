@@ -2,19 +2,18 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import struct
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from monitors.collector import Collector, submit_patiently
+from monitors.datagrams import Datagrams
 from monitors.framing import SyslogFramer
 from monitors.record import Record
-from monitors.stream import Incoming, Listener, StreamSettings, peer_name
+from monitors.stream import Incoming, Listener, StreamSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
     from datetime import datetime
 
     from monitors.collector import Surroundings
@@ -23,9 +22,7 @@ if TYPE_CHECKING:
     from monitors.stream import Connection
 
 SO_RCVBUFFORCE = getattr(socket, "SO_RCVBUFFORCE", 33)  # Linux: past net.core.rmem_max, for those who may
-SO_RXQ_OVFL = 40  # Linux: every datagram brings the number of those the kernel dropped before it
-_DATAGRAMS = 512  # taken in one go, before other work gets its turn
-_DROPS = struct.Struct("@I")
+_DATAGRAMS = 256  # taken in one go, before other work gets its turn
 
 
 class SyslogSettings(StreamSettings):
@@ -70,42 +67,42 @@ class SyslogCollector(Collector, kind="syslog"):
             if server is not None:
                 await server.close()
             if datagrams is not None:
-                asyncio.get_running_loop().remove_reader(datagrams.fileno())
-                while self._drain(datagrams, sink, now):
+                asyncio.get_running_loop().remove_reader(datagrams[0].fileno())
+                while self._drain(datagrams[1], sink, now):
                     pass
-                datagrams.close()
+                datagrams[0].close()
             self.failing("已停止", "stopped")
 
     # UDP
 
-    def _open_udp(self, sink: Sink, now: Callable[[], datetime]) -> socket.socket | None:
+    def _open_udp(self, sink: Sink, now: Callable[[], datetime]) -> tuple[socket.socket, Datagrams] | None:
         if self.settings.udp_port is None:
             return None
         datagrams = _bound(self.settings, self.settings.udp_port)
         self.udp_address = datagrams.getsockname()[:2]
-        asyncio.get_running_loop().add_reader(datagrams.fileno(), self._drain, datagrams, sink, now)
-        return datagrams
+        taking = Datagrams(datagrams, many=_DATAGRAMS, longest=self.settings.max_message + 1)
+        self._kernel_drops = taking.dropped()
+        asyncio.get_running_loop().add_reader(datagrams.fileno(), self._drain, taking, sink, now)
+        return datagrams, taking
 
-    def _drain(self, datagrams: socket.socket, sink: Sink, now: Callable[[], datetime]) -> int:
+    def _drain(self, datagrams: Datagrams, sink: Sink, now: Callable[[], datetime]) -> int:
         """Take the datagrams that wait, offer them together, count those that were not taken; give how many came."""
-        buffer = bytearray(self.settings.max_message + 1)
-        view, received = memoryview(buffer), now()
-        records: list[Record] = []
-        for _ in range(_DATAGRAMS):
-            try:
-                size, ancillary, _flags, peer = datagrams.recvmsg_into([buffer], 64)
-            except (BlockingIOError, InterruptedError):
-                break
-            except OSError:  # an ICMP error of an earlier answer; the socket lives on
-                continue
-            if ancillary:
-                self._count_kernel_drops(ancillary)
-            raw = bytes(view[: min(size, self.settings.max_message)]).rstrip(b"\r\n\x00")
-            error = "oversized" if size > self.settings.max_message else ""
-            if raw:
-                records.append(Record(raw, received, self.kind, peer_name(peer), self.tenant, "syslog", None, error))
+        received, longest = now(), self.settings.max_message
+        try:
+            taken = datagrams.take()
+        except OSError:  # an ICMP error of an earlier answer; the socket lives on
+            return 0
+        records = [
+            Record(
+                raw[:longest].rstrip(b"\r\n\x00"), received, self.kind, peer, self.tenant, "syslog", None,
+                "oversized" if len(raw) > longest else "",
+            )
+            for raw, peer in taken
+            if raw.strip(b"\r\n\x00")
+        ]  # fmt: skip
+        self._count_kernel_drops(datagrams.dropped())
         self._offer(records, sink)
-        return len(records)
+        return len(taken)
 
     def _offer(self, records: list[Record], sink: Sink) -> None:
         if not records:
@@ -115,12 +112,9 @@ class SyslogCollector(Collector, kind="syslog"):
         if not sink.offer(records):
             self.counters.dropped[self.kind] += len(records)
 
-    def _count_kernel_drops(self, ancillary: Iterable[tuple[int, int, bytes]]) -> None:
-        for level, kind, data in ancillary:
-            if level == socket.SOL_SOCKET and kind == SO_RXQ_OVFL and len(data) == _DROPS.size:
-                total = _DROPS.unpack(data)[0]
-                self.counters.dropped[self.kind] += (total - self._kernel_drops) % (1 << 32)
-                self._kernel_drops = total
+    def _count_kernel_drops(self, total: int) -> None:
+        self.counters.dropped[self.kind] += (total - self._kernel_drops) % (1 << 32)
+        self._kernel_drops = total
 
     # TCP and TLS
 
@@ -187,8 +181,6 @@ def _bound(settings: SyslogSettings, port: int) -> socket.socket:
             datagrams.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, settings.receive_buffer)
         except OSError:  # without CAP_NET_ADMIN: as much as net.core.rmem_max allows
             datagrams.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, settings.receive_buffer)
-        with suppress(OSError):  # not Linux
-            datagrams.setsockopt(socket.SOL_SOCKET, SO_RXQ_OVFL, 1)
         datagrams.bind((settings.host, port))
     except BaseException:
         datagrams.close()
