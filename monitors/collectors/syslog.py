@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from monitors.stream import Connection
 
 SO_RCVBUFFORCE = getattr(socket, "SO_RCVBUFFORCE", 33)  # Linux: past net.core.rmem_max, for those who may
-_DATAGRAMS = 256  # taken in one go, before other work gets its turn
+_DATAGRAMS = 256  # taken by one system call
+_ROUNDS = 16  # such calls before other work gets its turn
 
 
 class SyslogSettings(StreamSettings):
@@ -55,9 +56,9 @@ class SyslogCollector(Collector, kind="syslog"):
         Raises:
             OSError: an address cannot be bound.
         """
-        datagrams, server = None, None
+        udp, server = None, None
         try:
-            datagrams = self._open_udp(sink, now)
+            udp = self._open_udp(sink, now)
             server = await self._open_tcp(sink, now, stop)
             listening = f"udp {self.udp_address}, tcp {self.tcp_address}"
             self.running(f"正在监听 {listening}", f"listening on {listening}")
@@ -66,11 +67,12 @@ class SyslogCollector(Collector, kind="syslog"):
         finally:
             if server is not None:
                 await server.close()
-            if datagrams is not None:
-                asyncio.get_running_loop().remove_reader(datagrams[0].fileno())
-                while self._drain(datagrams[1], sink, now):
+            if udp is not None:
+                source, datagrams = udp
+                asyncio.get_running_loop().remove_reader(source.fileno())
+                while self._drain(datagrams, sink, now):
                     pass
-                datagrams[0].close()
+                source.close()
             self.failing("已停止", "stopped")
 
     # UDP
@@ -78,31 +80,36 @@ class SyslogCollector(Collector, kind="syslog"):
     def _open_udp(self, sink: Sink, now: Callable[[], datetime]) -> tuple[socket.socket, Datagrams] | None:
         if self.settings.udp_port is None:
             return None
-        datagrams = _bound(self.settings, self.settings.udp_port)
-        self.udp_address = datagrams.getsockname()[:2]
-        taking = Datagrams(datagrams, many=_DATAGRAMS, longest=self.settings.max_message + 1)
-        self._kernel_drops = taking.dropped()
-        asyncio.get_running_loop().add_reader(datagrams.fileno(), self._drain, taking, sink, now)
-        return datagrams, taking
+        source = _bound(self.settings, self.settings.udp_port)
+        self.udp_address = source.getsockname()[:2]
+        datagrams = Datagrams(source, many=_DATAGRAMS, longest=self.settings.max_message + 1)
+        self._kernel_drops = datagrams.dropped()
+        asyncio.get_running_loop().add_reader(source.fileno(), self._drain, datagrams, sink, now)
+        return source, datagrams
 
     def _drain(self, datagrams: Datagrams, sink: Sink, now: Callable[[], datetime]) -> int:
-        """Take the datagrams that wait, offer them together, count those that were not taken; give how many came."""
-        received, longest = now(), self.settings.max_message
-        try:
-            taken = datagrams.take()
-        except OSError:  # an ICMP error of an earlier answer; the socket lives on
-            return 0
-        records = [
-            Record(
-                raw[:longest].rstrip(b"\r\n\x00"), received, self.kind, peer, self.tenant, "syslog", None,
-                "oversized" if len(raw) > longest else "",
-            )
-            for raw, peer in taken
-            if raw.strip(b"\r\n\x00")
-        ]  # fmt: skip
+        """Take the datagrams that wait, offer them, count those that were not taken; give how many came."""
+        count = 0
+        for _ in range(_ROUNDS):
+            try:
+                taken = datagrams.take()
+            except OSError:  # an ICMP error of an earlier answer; the socket lives on
+                break
+            self._offer(self._records(taken, now()), sink)
+            count += len(taken)
+            if len(taken) < _DATAGRAMS:
+                break
         self._count_kernel_drops(datagrams.dropped())
-        self._offer(records, sink)
-        return len(taken)
+        return count
+
+    def _records(self, taken: list[tuple[bytes, str]], received: datetime) -> list[Record]:
+        longest, kind, tenant = self.settings.max_message, self.kind, self.tenant
+        stripped = [(raw[:longest].rstrip(b"\r\n\x00"), peer, len(raw) > longest) for raw, peer in taken]
+        return [
+            Record(raw, received, kind, peer, tenant, "syslog", None, "oversized" if oversized else "")
+            for raw, peer, oversized in stripped
+            if raw
+        ]
 
     def _offer(self, records: list[Record], sink: Sink) -> None:
         if not records:

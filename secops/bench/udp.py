@@ -7,6 +7,7 @@ import time
 from multiprocessing import get_context
 from typing import Final
 
+from monitors.datagrams import Burst
 from secops.bench.figures import Figure
 from secops.bench.processes import processes, wait_for
 from secops.store.files import FileLog
@@ -54,12 +55,12 @@ def send(port: int, rate: int, seconds: int) -> None:
     ]
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
         out.connect(("127.0.0.1", port))
+        burst = Burst(out, lines)
         began, sent, wanted = time.monotonic(), 0, rate * seconds
         while sent < wanted:
             due = min(wanted, int((time.monotonic() - began) * rate))
-            for n in range(sent, due):
-                out.send(lines[n % len(lines)])
-            sent = max(sent, due)
+            while sent < due:
+                sent += burst.send(sent, due - sent)
             time.sleep(_SLICE)
 
 
