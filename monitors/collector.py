@@ -97,9 +97,15 @@ class Collector:
 def kinds() -> dict[str, type[Collector]]:
     """Walk ``monitors/collectors`` and give every kind found there."""
     package = importlib.import_module("monitors.collectors")
-    for module in pkgutil.iter_modules(package.__path__):
-        importlib.import_module(f"{package.__name__}.{module.name}")
-    return {found.kind: found for found in Collector.__subclasses__() if found.__module__.startswith(package.__name__)}
+    modules = [
+        importlib.import_module(f"{package.__name__}.{one.name}") for one in pkgutil.iter_modules(package.__path__)
+    ]
+    return {
+        found.kind: found
+        for module in modules
+        for found in vars(module).values()
+        if isinstance(found, type) and issubclass(found, Collector) and found.__module__ == module.__name__
+    }
 
 
 def build(kind: str, settings: Mapping[str, Any], surroundings: Surroundings) -> Collector:

@@ -47,6 +47,11 @@ class Request(NamedTuple):
     receive: Receive
     query: str = ""
 
+    @property
+    def content_type(self) -> str:
+        """The media type that the sender names, in lower case, without parameters."""
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
