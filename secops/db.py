@@ -55,6 +55,10 @@ class Base(DeclarativeBase):
     metadata = sa.MetaData(naming_convention=NAMING)
     type_annotation_map: ClassVar[dict[Any, Any]] = {datetime: UtcDateTime, dict[str, Any]: sa.JSON}
 
+    def columns(self) -> dict[str, Any]:
+        """The row for programs: every column by its name."""
+        return {column.name: getattr(self, column.name) for column in self.__table__.columns}
+
 
 class Database:
     """One engine and the two ways to use it: ``begin()`` to write, ``read()`` to look."""

@@ -6,11 +6,9 @@ from dataclasses import dataclass
 from datetime import time, timedelta
 from typing import TYPE_CHECKING, Final
 
-import sqlalchemy as sa
-
-from secops import audit
 from secops.alert.mute import Maintenance
 from secops.alert.schedule import Repeat, Schedule
+from secops.alert.standing import SHOWN, Kind
 from secops.alert.tables import MaintenanceRow
 from secops.alert.words import clean, reason_needed, span_checked
 from secops.errors import UserError
@@ -23,10 +21,15 @@ if TYPE_CHECKING:
 
 LONGEST_ONCE: Final = timedelta(days=14)
 LONGEST: Final = timedelta(days=366)
-MOST: Final = 1000  # of one tenant, open or to come
 MOST_HOSTS: Final = 100
-SHOWN: Final = 500
 DAYS: Final = {Repeat.ONCE: 0, Repeat.WEEKLY: 7, Repeat.MONTHLY: 31}
+KIND: Final = Kind(
+    row=MaintenanceRow,
+    code="maintenance",
+    zh="维护窗口",
+    en="maintenance window",
+    audited=("change", "hosts", "repeat", "days", "opens", "closes"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,18 +55,7 @@ def add(tx: Session, plan: Plan, *, author: str, now: datetime, source_ip: str =
         UserError: ``maintenance.change`` (no change ticket), ``maintenance.days``, ``maintenance.hosts``, ``alert.span``,
             ``alert.reason``, ``alert.many``.
     """
-    row = _checked(plan, author, now)
-    standing = sa.select(sa.func.count()).where(MaintenanceRow.ends_at > now, MaintenanceRow.tenant == plan.tenant)
-    if (tx.scalar(standing) or 0) >= MOST:
-        raise UserError(
-            "alert.many",
-            f"未到期的维护窗口已有 {MOST} 条，请先清理。",
-            f"{MOST} windows are open or to come; end some first",
-        )
-    tx.add(row)
-    tx.flush()
-    _audit(tx, row, "add", actor=author, reason=row.reason, now=now, source_ip=source_ip)
-    return row.id
+    return KIND.add(tx, _checked(plan, author, now), now=now, source_ip=source_ip)
 
 
 def end(
@@ -81,32 +73,27 @@ def end(
     Raises:
         UserError: ``maintenance.unknown``, ``maintenance.over``, ``alert.reason``.
     """
-    query = sa.select(MaintenanceRow).where(MaintenanceRow.id == window_id, _seen_by(tenants))
-    row = tx.scalar(query.with_for_update())
-    if row is None:
-        raise UserError(
-            "maintenance.unknown",
-            f"没有编号为 {window_id} 的维护窗口，或无权查看。",
-            f"there is no maintenance window {window_id} that you may see",
-        )
-    if row.ends_at <= now:
-        raise UserError("maintenance.over", f"维护窗口 {window_id} 已经结束。", f"window {window_id} is over already")
-    row.end_reason = reason_needed(reason)
-    row.ended_at, row.ended_by, row.ends_at = now, actor[:200], now
-    row.starts_at = min(row.starts_at, now)
-    _audit(tx, row, "end", actor=actor, reason=row.end_reason, now=now, source_ip=source_ip)
+    row = KIND.get(tx, window_id, tenants)
+    KIND.end(tx, row, actor=actor, reason=reason, now=now, source_ip=source_ip)
+
+
+def get(tx: Session, window_id: int, *, tenants: frozenset[str] | None = None) -> MaintenanceRow:
+    """Give a window; ``tenants`` None sees all.
+
+    Raises:
+        UserError: ``maintenance.unknown``.
+    """
+    return KIND.get(tx, window_id, tenants)
 
 
 def active(tx: Session, now: datetime) -> list[Maintenance]:
     """Give the windows within whose bounds ``now`` lies; whether one is open is its schedule's business."""
-    query = sa.select(MaintenanceRow).where(MaintenanceRow.ends_at > now, MaintenanceRow.starts_at <= now)
-    return [decided_by(row) for row in tx.scalars(query.order_by(MaintenanceRow.id))]
+    return [decided_by(row) for row in KIND.active(tx, now)]
 
 
 def all(tx: Session, *, tenants: frozenset[str] | None = None, limit: int = SHOWN) -> list[MaintenanceRow]:  # noqa: A001 - read as maintenance.all
     """Give windows, the newest first, those that are over included; ``tenants`` None sees all."""
-    query = sa.select(MaintenanceRow).where(_seen_by(tenants))
-    return list(tx.scalars(query.order_by(MaintenanceRow.id.desc()).limit(limit)))
+    return KIND.all(tx, tenants, limit)
 
 
 def decided_by(row: MaintenanceRow) -> Maintenance:
@@ -170,33 +157,3 @@ def _time(text: str) -> str:
         raise UserError(
             "maintenance.days", f"时刻 {text[:20]!r} 应写作 22:00。", f"time {text[:20]!r} should be written 22:00"
         ) from None
-
-
-def _seen_by(tenants: frozenset[str] | None) -> sa.ColumnElement[bool]:
-    return sa.true() if tenants is None else MaintenanceRow.tenant.in_(sorted(tenants))
-
-
-def _audit(
-    tx: Session, row: MaintenanceRow, verb: str, *, actor: str, reason: str, now: datetime, source_ip: str
-) -> None:
-    audit.record(
-        tx,
-        at=now,
-        actor=actor,
-        action=f"maintenance.{verb}",
-        target=f"maintenance:{row.id}",
-        tenant=row.tenant or "city",
-        reason=clean(reason),
-        source_ip=source_ip,
-        detail={
-            "change": row.change,
-            "tenant": row.tenant,
-            "hosts": row.hosts,
-            "repeat": row.repeat,
-            "days": row.days,
-            "opens": row.opens,
-            "closes": row.closes,
-            "starts_at": row.starts_at.isoformat(),
-            "ends_at": row.ends_at.isoformat(),
-        },
-    )

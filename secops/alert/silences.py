@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Final
 
 import sqlalchemy as sa
 
-from secops import audit
 from secops.alert import matchers
 from secops.alert.mute import Silence
 from secops.alert.queries import subject_of, to_record
+from secops.alert.standing import SHOWN, Kind
 from secops.alert.tables import AlertRow, SilenceRow
-from secops.alert.words import clean, reason_needed, span_checked
-from secops.errors import UserError
+from secops.alert.words import reason_needed, span_checked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,10 +24,9 @@ if TYPE_CHECKING:
     from secops.records import Alert
 
 LONGEST: Final = timedelta(days=90)
-MOST: Final = 1000  # of one tenant, running or to come at one time: each of its alerts is held against all of them
-SHOWN: Final = 500
 PREVIEWED: Final = 5000
 SAMPLES: Final = 20
+KIND: Final = Kind(row=SilenceRow, code="silence", zh="静默", en="silence", audited=("matchers",))
 
 
 def add(
@@ -50,27 +48,16 @@ def add(
     """
     read = matchers.read_all(matching)
     span_checked(starts_at, ends_at, now, LONGEST)
-    said = reason_needed(reason)
-    standing = sa.select(sa.func.count()).where(SilenceRow.ends_at > now, SilenceRow.tenant == tenant)
-    if (tx.scalar(standing) or 0) >= MOST:
-        raise UserError(
-            "alert.many",
-            f"未到期的静默已有 {MOST} 条，请先清理。",
-            f"{MOST} silences are running or to come; end some first",
-        )
     row = SilenceRow(
         tenant=tenant,
         matchers=[str(one) for one in read],
         starts_at=starts_at,
         ends_at=ends_at,
-        reason=said,
+        reason=reason_needed(reason),
         author=author[:200],
         created_at=now,
     )
-    tx.add(row)
-    tx.flush()
-    _audit(tx, row, "add", actor=author, reason=said, now=now, source_ip=source_ip)
-    return row.id
+    return KIND.add(tx, row, now=now, source_ip=source_ip)
 
 
 def end(
@@ -88,31 +75,27 @@ def end(
     Raises:
         UserError: ``silence.unknown``, ``silence.over``, ``alert.reason``.
     """
-    row = tx.scalar(sa.select(SilenceRow).where(SilenceRow.id == silence_id, _seen_by(tenants)).with_for_update())
-    if row is None:
-        raise UserError(
-            "silence.unknown",
-            f"没有编号为 {silence_id} 的静默，或无权查看。",
-            f"there is no silence {silence_id} that you may see",
-        )
-    if row.ends_at <= now:
-        raise UserError("silence.over", f"静默 {silence_id} 已经结束。", f"silence {silence_id} is over already")
-    row.end_reason = reason_needed(reason)
-    row.ended_at, row.ended_by, row.ends_at = now, actor[:200], now
-    row.starts_at = min(row.starts_at, now)
-    _audit(tx, row, "end", actor=actor, reason=row.end_reason, now=now, source_ip=source_ip)
+    row = KIND.get(tx, silence_id, tenants)
+    KIND.end(tx, row, actor=actor, reason=reason, now=now, source_ip=source_ip)
+
+
+def get(tx: Session, silence_id: int, *, tenants: frozenset[str] | None = None) -> SilenceRow:
+    """Give a silence; ``tenants`` None sees all.
+
+    Raises:
+        UserError: ``silence.unknown``.
+    """
+    return KIND.get(tx, silence_id, tenants)
 
 
 def active(tx: Session, now: datetime) -> list[Silence]:
     """Give the silences that hold at ``now``, for decisions."""
-    query = sa.select(SilenceRow).where(SilenceRow.ends_at > now, SilenceRow.starts_at <= now).order_by(SilenceRow.id)
-    return [decided_by(row) for row in tx.scalars(query)]
+    return [decided_by(row) for row in KIND.active(tx, now)]
 
 
 def all(tx: Session, *, tenants: frozenset[str] | None = None, limit: int = SHOWN) -> list[SilenceRow]:  # noqa: A001 - read as silences.all
     """Give silences, the newest first, expired ones included; ``tenants`` None sees all."""
-    query = sa.select(SilenceRow).where(_seen_by(tenants)).order_by(SilenceRow.id.desc()).limit(limit)
-    return list(tx.scalars(query))
+    return KIND.all(tx, tenants, limit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,27 +139,4 @@ def decided_by(row: SilenceRow) -> Silence:
         ends_at=row.ends_at,
         reason=row.reason,
         author=row.author,
-    )
-
-
-def _seen_by(tenants: frozenset[str] | None) -> sa.ColumnElement[bool]:
-    return sa.true() if tenants is None else SilenceRow.tenant.in_(sorted(tenants))
-
-
-def _audit(tx: Session, row: SilenceRow, verb: str, *, actor: str, reason: str, now: datetime, source_ip: str) -> None:
-    audit.record(
-        tx,
-        at=now,
-        actor=actor,
-        action=f"silence.{verb}",
-        target=f"silence:{row.id}",
-        tenant=row.tenant or "city",
-        reason=clean(reason),
-        source_ip=source_ip,
-        detail={
-            "matchers": row.matchers,
-            "tenant": row.tenant,
-            "starts_at": row.starts_at.isoformat(),
-            "ends_at": row.ends_at.isoformat(),
-        },
     )

@@ -12,7 +12,6 @@ from identity.principal import Permission
 from secops.alert import maintenance as windows
 from secops.alert import noise as reports
 from secops.alert import silences as quiet
-from secops.alert.tables import MaintenanceRow, SilenceRow
 from secops.api.access import Caller, require
 
 if TYPE_CHECKING:
@@ -24,13 +23,13 @@ Reader = Annotated[Caller, require(Permission.ALERTS_READ)]
 def silences(caller: Reader) -> dict[str, Any]:
     """List silences, the newest first, expired ones too."""
     with caller.service.database.read() as tx:
-        return {"silences": [_columns(one) for one in quiet.all(tx, tenants=caller.visible_tenants())]}
+        return {"silences": [one.columns() for one in quiet.all(tx, tenants=caller.visible_tenants())]}
 
 
 def maintenance(caller: Reader) -> dict[str, Any]:
     """List maintenance windows, the newest first, those that are over too."""
     with caller.service.database.read() as tx:
-        return {"windows": [_columns(one) for one in windows.all(tx, tenants=caller.visible_tenants())]}
+        return {"windows": [one.columns() for one in windows.all(tx, tenants=caller.visible_tenants())]}
 
 
 def noise(caller: Reader, days: Annotated[int, Query(ge=1, le=366)] = 30) -> dict[str, Any]:
@@ -39,10 +38,6 @@ def noise(caller: Reader, days: Annotated[int, Query(ge=1, le=366)] = 30) -> dic
     with caller.service.database.read() as tx:
         found = reports.report(tx, tenants=caller.visible_tenants(), start=start, end=caller.now)
     return {"from": start, "to": caller.now, "rules": [_noise(row) for row in found]}
-
-
-def _columns(row: SilenceRow | MaintenanceRow) -> dict[str, Any]:
-    return {column.name: getattr(row, column.name) for column in type(row).__table__.columns}
 
 
 def _noise(row: NoiseRow) -> dict[str, Any]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from secops.alert import maintenance
 from secops.alert.maintenance import Plan
 from secops.alert.schedule import Repeat
-from secops.alert.tables import MaintenanceRow
 from secops.cli.context import ConfigOption, JsonOption, StateOption, emit, local, open_from, operator, table
 from secops.cli.times import read_moment
 
@@ -35,7 +34,7 @@ def list_windows(state: StateOption = None, config: ConfigOption = None, as_json
         for one in found
     ]
     header = ["编号 id", "变更单 change", "单位", "主机 hosts", "开始 from", "结束 to", "重复 repeat", "内容 what"]
-    emit([_said(one) for one in found], as_json, lambda: table(rows, header))
+    emit([one.columns() for one in found], as_json, lambda: table(rows, header))
 
 
 @app.command()
@@ -90,7 +89,3 @@ def end_window(
         with service.database.begin() as tx:
             maintenance.end(tx, window_id, actor=operator().username, reason=reason, now=service.clock())
         emit({"id": window_id, "ended": True}, as_json, f"维护窗口 {window_id} 已结束 / window {window_id} is over")
-
-
-def _said(row: MaintenanceRow) -> dict[str, Any]:
-    return {column.name: getattr(row, column.name) for column in MaintenanceRow.__table__.columns}

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from secops.alert import silences
-from secops.alert.tables import SilenceRow
 from secops.cli.context import ConfigOption, JsonOption, StateOption, emit, local, open_from, operator, table
 from secops.cli.times import read_moment, read_span
 
@@ -35,7 +34,7 @@ def list_silences(state: StateOption = None, config: ConfigOption = None, as_jso
         for one in found
     ]
     header = ["编号 id", "状态", "单位 tenant", "开始 from", "结束 to", "匹配 matchers", "原因 reason"]
-    emit([_said(one) for one in found], as_json, lambda: table(rows, header))
+    emit([one.columns() for one in found], as_json, lambda: table(rows, header))
 
 
 @app.command()
@@ -85,7 +84,3 @@ def end(
         with service.database.begin() as tx:
             silences.end(tx, silence_id, actor=operator().username, reason=reason, now=service.clock())
         emit({"id": silence_id, "ended": True}, as_json, f"静默 {silence_id} 已结束 / silence {silence_id} is over")
-
-
-def _said(row: SilenceRow) -> dict[str, Any]:
-    return {column.name: getattr(row, column.name) for column in SilenceRow.__table__.columns}

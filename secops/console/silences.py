@@ -85,9 +85,7 @@ def end(visit: Visit) -> Response:
     """End it now."""
     number = visit.number("silence_id")
     with visit.service.database.begin() as tx:
-        for one in silences.all(tx, tenants=visit.visible_tenants()):
-            if one.id == number:
-                _need(visit, one.tenant)
+        _need(visit, silences.get(tx, number, tenants=visit.visible_tenants()).tenant)
         silences.end(
             tx,
             number,
@@ -145,9 +143,7 @@ def end_window(visit: Visit) -> Response:
     number = visit.number("window_id")
     tenants = visit.visible_tenants()
     with visit.service.database.begin() as tx:
-        for one in maintenance.all(tx, tenants=tenants):
-            if one.id == number:
-                _need(visit, one.tenant)
+        _need(visit, maintenance.get(tx, number, tenants=tenants).tenant)
         maintenance.end(
             tx,
             number,

@@ -8,6 +8,7 @@ import pytest
 
 from secops.alert import maintenance, silences
 from secops.alert.maintenance import Plan
+from secops.alert.standing import MOST
 from secops.alert.tables import MaintenanceRow, SilenceRow
 from secops.db import Database
 from secops.errors import UserError
@@ -32,7 +33,7 @@ def announce(db: Database, tenant: str) -> int:
 
 def test_silences_of_one_tenant_leave_room_for_the_others(db: Database) -> None:
     with db.begin() as tx:
-        tx.add_all(SilenceRow(matchers=["rule = r"], **STORED) for _ in range(silences.MOST))
+        tx.add_all(SilenceRow(matchers=["rule = r"], **STORED) for _ in range(MOST))
     with pytest.raises(UserError, match="end some first"):
         silence(db, "north")
     assert silence(db, "south")
@@ -42,7 +43,7 @@ def test_silences_of_one_tenant_leave_room_for_the_others(db: Database) -> None:
 def test_windows_of_one_tenant_leave_room_for_the_others(db: Database) -> None:
     more = {"hosts": ["h"], "change": "C", "repeat": "once", "days": [], "opens": "", "closes": ""}
     with db.begin() as tx:
-        tx.add_all(MaintenanceRow(**more, **STORED) for _ in range(maintenance.MOST))
+        tx.add_all(MaintenanceRow(**more, **STORED) for _ in range(MOST))
     with pytest.raises(UserError, match="end some first"):
         announce(db, "north")
     assert announce(db, "south")
