@@ -52,16 +52,21 @@ def imported_dir(settings: Settings) -> Path:
     return settings.state / "rules" / "imported"
 
 
+def console_dir(settings: Settings) -> Path:
+    """Rules written in the console that are in force."""
+    return settings.state / "rules" / "console"
+
+
 def load_rules(settings: Settings) -> RuleSet:
     """The rules as the folders hold them now; quick when nothing has changed since they were last read.
 
-    What is in a folder that was imported for one tenant is about that tenant alone. Needs no open service, so that processes
-    which only match hold no keys.
+    What is in a folder that was imported for one tenant is about that tenant alone; no rule that was imported or written in
+    the console names a list of indicators elsewhere. Needs no open service, so that processes which only match hold no keys.
     """
-    imported = [each for each in imported_dir(settings).glob("*") if each.is_dir()]
+    imported = {f"{each}/": tenant_of(each) for each in imported_dir(settings).glob("*") if each.is_dir()}
     return load_stored(
         rule_folders(settings),
         cache_dir(settings),
         placeholders=settings.detect.placeholders,
-        tenants={f"{each}/": tenant for each in imported if (tenant := tenant_of(each))},
+        tenants={**imported, f"{console_dir(settings)}/": ""},
     )

@@ -34,7 +34,7 @@ from secops.evidence.signature import doubt as signature_doubt
 from secops.match.draft import read_draft
 from secops.match.shelf import Shelf
 from secops.notify.backchannel import tell
-from secops.rule_source import cache_dir, content_dir, imported_dir, load_rules, rule_folders, rules_print
+from secops.rule_source import cache_dir, console_dir, content_dir, imported_dir, load_rules, rule_folders, rules_print
 from secops.settings import ROLES
 from secops.store import retention_rules
 from secops.store.checkpoints import Witness
@@ -207,7 +207,7 @@ class Service:
     @property
     def console_rules_dir(self) -> Path:
         """Rules written in the console that are in force."""
-        return self.settings.state / "rules" / "console"
+        return console_dir(self.settings)
 
     def read_draft(self, text: str) -> tuple[Rule | None, tuple[Refusal, ...]]:
         """A rule as somebody is writing it in the console, against the rules that run; or None and why it cannot run."""
@@ -215,7 +215,6 @@ class Service:
             text,
             self.rules.rules,
             folder=self.console_rules_dir,
-            roots=self.rule_folders(),
             placeholders=self.settings.detect.placeholders,
         )
 

@@ -24,26 +24,30 @@ def read_draft(
     running: Iterable[Rule],
     *,
     folder: Path,
-    roots: tuple[Path, ...] = (),
     placeholders: Mapping[str, tuple[str, ...]] | None = None,
 ) -> tuple[Rule | None, tuple[Refusal, ...]]:
     """Give the rule, its references to ``running`` rules resolved; or None and why it cannot run.
 
-    ``folder`` is where it is to lie among the folders of rules (``roots``): lists of indicators are looked for from there.
+    ``folder`` is where it is to lie: lists of indicators are looked for there, and nowhere else.
     """
     rule_id = ""
     try:
-        rule = _read(_document(text), str(folder / FILE), roots, placeholders or {})
+        rule = _read(_document(text), str(folder / FILE), (folder,), placeholders or {})
         rule_id = rule.id
     except RuleError as error:
         return None, (Refusal(FILE, error.line, rule_id, error.zh, error.en),)
     others = [one for one in running if one.id != rule.id]
-    if rule.name and any(one.name == rule.name for one in others):
+    if rule.name and any(one.name == rule.name and _beside(one, rule) for one in others):
         zh, en = f"名称 {rule.name!r} 已被另一条规则使用", f"another rule bears the name {rule.name!r} already"
         return None, (Refusal(FILE, rule.line, rule.id, zh, en),)
     resolved, refused = resolve([*others, rule])
     mine = tuple(one for one in refused if one.rule_id == rule.id)
     return next((one for one in resolved if one.id == rule.id), None), mine
+
+
+def _beside(one: Rule, other: Rule) -> bool:
+    """Whether two rules can be meant by the same word: one runs for all, or both for some tenant."""
+    return not one.tenants or not other.tenants or bool(set(one.tenants) & set(other.tenants))
 
 
 def _document(text: str) -> tuple[int, object]:

@@ -38,7 +38,8 @@ class Filter:
 
     def means(self, rule: Rule) -> bool:
         """Whether the filter is about this rule."""
-        if isinstance(rule.body, Correlation) or (self.rules and not {rule.id, rule.name}.intersection(self.rules)):
+        named = {rule.id, rule.written_id, rule.name}
+        if isinstance(rule.body, Correlation) or (self.rules and not named.intersection(self.rules)):
             return False
         if not rule.within(self.tenants):
             return False

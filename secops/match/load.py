@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -18,7 +19,7 @@ from secops.match.filters import Filter, apply_filters, read_filter
 from secops.match.indicators import LIST_SUFFIXES
 from secops.match.kind import Place, read_watch
 from secops.match.limits import Limits
-from secops.match.resolve import resolve
+from secops.match.resolve import own_id, resolve
 from secops.match.rule import Detection, Examples, LogSource, Refusal, Rule, RuleSet
 from secops.match.selections import read_detection
 from secops.match.source import Block, Items, RuleError, read_documents
@@ -45,6 +46,7 @@ class _Reading:
     roots: tuple[Path, ...] = ()  # the folders that are read
     tenants: Mapping[str, str] = field(default_factory=dict)  # beginning of files' names -> whom their rules are for
     rules: dict[str, Rule] = field(default_factory=dict)
+    apart: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))  # written id -> those it became
     filters: dict[str, Filter] = field(default_factory=dict)
     refused: list[Refusal] = field(default_factory=list)
     limits: Limits = field(default_factory=Limits)
@@ -62,8 +64,9 @@ def load_rules(
 ) -> RuleSet:
     """Read every ``*.yml`` and ``*.yaml`` under the paths (files or folders), in the order of their names.
 
-    ``placeholders`` gives the values of ``%name%`` for the modifier ``expand``. ``tenants`` says of folders, by the
-    beginning of their files' names, for which tenant alone they are: all in them is read as if it named that tenant.
+    ``placeholders`` gives the values of ``%name%`` for the modifier ``expand``. ``tenants`` says of folders apart, by the
+    beginning of their files' names, for which tenant alone they are ("": for all): all in them is read as if it named
+    that tenant, their ids are that tenant's own (``ID@TENANT``), and the lists they name lie in the same folder.
     """
     roots = tuple(path if path.is_dir() else path.parent for path in paths)
     reading = _Reading(placeholders or {}, roots, tenants or {})
@@ -109,14 +112,16 @@ def _read_document(file: str, line: int, document: object, reading: _Reading) ->
     if document is None:
         return
     rule_id = str(document.get("id", ""))[:128] if isinstance(document, Block) else ""
+    home = next((start for start in reading.tenants if file.startswith(start)), "")
+    roots, owner = ((Path(home),), reading.tenants[home]) if home else (reading.roots, "")
     try:
         if isinstance(document, Block):
-            _limit(document, next((reading.tenants[start] for start in reading.tenants if file.startswith(start)), ""))
+            _limit(document, owner)
         regexes = reading.limits.regexes(_tenants(document) if isinstance(document, Block) else ())
         if isinstance(document, Block) and "filter" in document:
-            _keep(reading, _filter(document, file, line, reading.placeholders, regexes))
+            _keep(reading, _filter(document, file, line, reading.placeholders, regexes), owner)
         else:
-            _keep(reading, read_rule(document, file, line, reading.placeholders, reading.roots, regexes=regexes))
+            _keep(reading, read_rule(document, file, line, reading.placeholders, roots, regexes=regexes), owner)
     except RuleError as error:
         reading.refuse(file, rule_id, error)
 
@@ -134,20 +139,35 @@ def _limit(document: Block, tenant: str) -> None:
     document["tenants"] = tenant
 
 
-def _keep(reading: _Reading, read: Rule | Filter) -> None:
-    """Take a rule or filter in, unless its id is taken; one of some tenants takes no id from one of all."""
+def _keep(reading: _Reading, read: Rule | Filter, owner: str) -> None:
+    """Take a rule or filter in, unless its id is taken; one of some tenants takes no id from one of all.
+
+    What lies in the folder of one tenant has ids of that tenant's own, so no other tenant can take or guess them; where
+    the same rule runs for all, it is not taken in once more.
+    """
     first = reading.rules.get(read.id) or reading.filters.get(read.id)
-    if first is not None and first.tenants and not read.tenants:
-        reading.rules.pop(read.id, None)
-        reading.filters.pop(read.id, None)
-        reading.refuse(first.file, first.id, _taken(first, read))
-    elif first is not None:
+    if owner and (first is None or first.tenants):
+        written, read = read.id, own_id(read, owner)
+        first = reading.rules.get(read.id) or reading.filters.get(read.id)
+        if first is None:
+            reading.apart[written].append(read.id)
+    if first is not None and (not first.tenants or read.tenants):
         raise _taken(read, first)
     if isinstance(read, Rule):
         reading.limits.take(read)
+    if not read.tenants:
+        for yielding in (read.id, *reading.apart.pop(read.id, ())):
+            _give_way(reading, yielding, read)
+    if isinstance(read, Rule):
         reading.rules[read.id] = read
     else:
         reading.filters[read.id] = read
+
+
+def _give_way(reading: _Reading, identity: str, kept: Rule | Filter) -> None:
+    for found in (reading.rules.pop(identity, None), reading.filters.pop(identity, None)):
+        if found is not None:
+            reading.refuse(found.file, found.id, _taken(found, kept))
 
 
 def _taken(refused: Rule | Filter, kept: Rule | Filter) -> RuleError:

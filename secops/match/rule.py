@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from secops.records import RuleInfo
+
+OWNER: Final = "@"  # in an id: after it stands the tenant in whose folder the rule was written
 
 
 class Wild(StrEnum):
@@ -234,6 +236,11 @@ class Rule:
     def id(self) -> str:
         """The rule's identifier, unique within a rule set."""
         return self.info.id
+
+    @property
+    def written_id(self) -> str:
+        """The identifier as its file gives it: without the tenant whose folder it lies in."""
+        return self.info.id.partition(OWNER)[0]
 
     @property
     def kind(self) -> str:

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
     from secops.match.rule import Expression, Test
 
-FORMAT: Final = 6  # raise when the meaning of a stored rule, or of reading one, changes
+FORMAT: Final = 7  # raise when the meaning of a stored rule, or of reading one, changes
 
 _KINDS: Final[Mapping[str, type[Any]]] = {
     "re": Regex, "cidr": Cidr, "num": Compare, "null": IsNull, "exists": Exists, "ref": FieldRef, "time": TimePart,

@@ -89,5 +89,5 @@ def test_lists_of_indicators_are_looked_for_where_the_rule_is_to_lie(
         "title: t\nid: t\nlogsource: {product: linux}\nwatch: {type: ioc, indicator: ip, fields: [source.ip], lists: "
     )
     for name, good in (("console.txt", True), (f"{console}/console.txt", True), ("elsewhere.txt", False)):
-        rule, refused = read_draft(f"{head}[{name}]}}\n", [], folder=console, roots=(console,))
+        rule, refused = read_draft(f"{head}[{name}]}}\n", [], folder=console)
         assert (rule is not None, not refused) == (good, good)

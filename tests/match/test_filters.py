@@ -76,8 +76,15 @@ def test_a_filter_of_one_tenant_leaves_what_others_rely_on_alone(tmp_path: Path)
         (tmp_path / name / "rule.yml").write_text(base.format(name), encoding="utf-8")
     (tmp_path / "north" / "filter.yml").write_text(narrow, encoding="utf-8")
     found = load_rules([tmp_path], tenants={f"{tmp_path}/north/": "north", f"{tmp_path}/south/": "south"})
-    assert {one.id: one.tenants for one in found.rules} == {"all": (), "north": ("north",), "south": ("south",)}
-    assert [hit.rule_id for hit in Engine(found.rules).match([{"a": "b", "event.module": "linux"}])] == ["all", "south"]
+    assert {one.id: one.tenants for one in found.rules} == {
+        "all": (),
+        "north@north": ("north",),
+        "south@south": ("south",),
+    }
+    assert [hit.rule_id for hit in Engine(found.rules).match([{"a": "b", "event.module": "linux"}])] == [
+        "all",
+        "south@south",
+    ]
     (tmp_path / "north" / "filter.yml").write_text(f"{narrow}tenants: [south]\n", encoding="utf-8")
     found = load_rules([tmp_path], tenants={f"{tmp_path}/north/": "north"})
     assert "is for tenant north alone" in found.refused[0].en

@@ -249,7 +249,7 @@ def test_a_correlation_of_a_folder_that_is_for_one_tenant_silences_nobody_else_s
     assert load_rules([tmp_path]).infos()["base"].alert is False
     found = load_rules([tmp_path], tenants={f"{tmp_path}/north/": "north"}).infos()
     assert found["base"].alert is True
-    assert found["count"].tenants == ("north",)
+    assert found["count@north"].tenants == ("north",)
 
 
 @pytest.mark.parametrize("name", ["base", "named"])

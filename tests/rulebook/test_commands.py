@@ -75,7 +75,8 @@ def test_the_next_import_of_the_name_is_an_update(state: Path, source: Path) -> 
 def test_an_import_for_one_tenant_runs_for_that_tenant_alone(state: Path, source: Path) -> None:
     assert "organisation" in run(state, "import", str(source), "--tenant", "nowhere", code=2)
     told(state, "import", str(source), "--tenant", "city")
-    assert listed(state)["tenants"] == ["city"]
+    assert listed(state) is None
+    assert listed(state, "squirrel-rule@city")["tenants"] == ["city"]
 
 
 def test_what_is_no_folder_of_rules_is_refused_and_changes_nothing(state: Path, tmp_path: Path) -> None:
