@@ -110,6 +110,14 @@ def index_drop(log: Log, index: Index) -> int:
     return index.drop({partition: log.first(partition) for partition in range(log.partitions)})
 
 
+def index_compact(index: Index) -> bool:
+    """Bring one finished file of the index into its smallest form; whether there was one. Takes some seconds.
+
+    Elasticsearch merges by itself.
+    """
+    return index.compact() if isinstance(index, SqliteIndex) else False
+
+
 class Passed(NamedTuple):
     """What some batches, or the mere passing of time, come to."""
 

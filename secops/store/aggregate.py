@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import heapq
 from array import array
+from bisect import bisect_right
 from collections import Counter
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
 
-from secops.store import columns
+from secops.store import columns, stretch
 from secops.store.fields import KEYWORD_SET, lookup, scalars
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import datetime
 
     from secops.store.finding import Finder
@@ -23,29 +26,38 @@ BATCH = 512
 
 def facets(finder: Finder, field: str, size: int) -> list[tuple[str, int]]:
     """The commonest values of a field and how many hits have them; equal counts by value."""
-    counts: Counter[columns.Key] = Counter()
-    for chunk, rows in finder.visit():
-        if field in KEYWORD_SET:
-            counts.update(_column_counts(chunk, rows, field))
-        else:
+    counts: Counter[str] = Counter()
+    if field in KEYWORD_SET:
+        _count_keywords(finder, field, counts)
+    else:
+        for _, rows in finder.visit():
             _count_events(finder, rows, field, counts)
-    values: Counter[str] = Counter()
-    for key, count in counts.items():
-        for value in (key,) if isinstance(key, str) else dict.fromkeys(key or ()):
-            values[value] += count
-    return heapq.nsmallest(max(size, 0), values.items(), key=lambda item: (-item[1], item[0]))
+    return heapq.nsmallest(max(size, 0), counts.items(), key=lambda item: (-item[1], item[0]))
 
 
-def _column_counts(chunk: Chunk, rows: Sequence[int], field: str) -> dict[columns.Key, int]:
+def _count_keywords(finder: Finder, field: str, counts: Counter[str]) -> None:
+    done, beforehand = finder.counted(field)
+    for values, numbers in beforehand:
+        if finder.expired():
+            return
+        for value, number in zip(values, numbers, strict=True):
+            counts[value] += number
+    for chunk, rows in finder.visit(done):
+        _count_column(chunk, rows, field, counts)
+
+
+def _count_column(chunk: Chunk, rows: Sequence[int], field: str, counts: Counter[str]) -> None:
     found = chunk.shard.keys(field, chunk.id)
     if found is None:
-        return {}
-    dictionary, codes = found
-    picked: Iterable[int] = codes if len(rows) == chunk.count else [codes[row - chunk.id] for row in rows]
-    return {dictionary[code]: count for code, count in Counter(picked).items()}
+        return
+    keys, codes = found
+    picked = codes[: chunk.count] if len(rows) == chunk.count else [codes[row - chunk.id] for row in rows]
+    for code, count in Counter(picked).items():
+        for value in stretch.values_of(keys[code]):
+            counts[value] += count
 
 
-def _count_events(finder: Finder, rows: Sequence[int], field: str, counts: Counter[columns.Key]) -> None:
+def _count_events(finder: Finder, rows: Sequence[int], field: str, counts: Counter[str]) -> None:
     for start in range(0, len(rows), BATCH):
         if finder.expired():
             return
@@ -56,24 +68,74 @@ def _count_events(finder: Finder, rows: Sequence[int], field: str, counts: Count
 def histogram(finder: Finder, buckets: int) -> list[tuple[datetime, int]]:
     """Hits in equal spans between the query's bounds; where a bound is open, the outermost hit stands for it."""
     buckets = min(max(buckets, 1), MAX_BUCKETS)
-    parts = [part for part in (_times(chunk, rows) for chunk, rows in finder.visit()) if part]
-    window = finder.window
-    if not parts and (window.start is None or window.end is None):
+    window, parts = finder.window, list[Part]()
+    is_open = window.start is None or window.end is None
+    if is_open and not finder.decided:  # what is confirmed on events is bounded by the deadline; it is not done twice
+        parts = list(_parts(finder))
+    outer = _outermost(parts or _parts(finder)) if is_open else None
+    if is_open and outer is None:
         return []
-    first = min(map(min, parts)) if window.start is None else window.start
-    last = max(map(max, parts)) + 1 if window.end is None else window.end
-    width = max((last - first) / buckets, 1.0)
-    spans = [0] * buckets
+    first, last = (outer[0], outer[1] + 1) if outer else (0, 0)
+    first = first if window.start is None else window.start
+    last = last if window.end is None else window.end
+    spans = Spans(first, max((last - first) / buckets, 1.0), [0] * buckets)
+    for part in parts or _parts(finder):
+        spans.add(part)
+    return [(columns.to_datetime(first + int(n * spans.width)), count) for n, count in enumerate(spans.counts)]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Hits of one run: so many between two times; the times themselves only where asked for."""
+
+    low: int
+    high: int
+    count: int
+    times: Callable[[], array[int]]
+
+
+class Spans(NamedTuple):
+    """Equal spans of time, and the hits in each."""
+
+    first: int
+    width: float
+    counts: list[int]
+
+    def number(self, moment: int) -> int:
+        """The span of a time."""
+        return min(int((moment - self.first) / self.width), len(self.counts) - 1)
+
+    def add(self, part: Part) -> None:
+        """Count a run's hits; where they all lie within one span, their times are not looked at."""
+        lowest, highest = self.number(part.low), self.number(part.high)
+        if lowest == highest:
+            self.counts[lowest] += part.count
+            return
+        ordered = sorted(part.times())
+        start = 0
+        for number in range(lowest, highest + 1):
+            end = bisect_right(ordered, number, start, key=self.number)
+            self.counts[number] += end - start
+            start = end
+
+
+def _outermost(parts: Iterable[Part]) -> tuple[int, int] | None:
+    low = high = None
     for part in parts:
-        lowest, highest = (min(int((moment - first) / width), buckets - 1) for moment in (min(part), max(part)))
-        if lowest == highest:  # the usual case: a run of events is short
-            spans[lowest] += len(part)
-            continue
-        for moment, count in Counter(part).items():
-            spans[min(int((moment - first) / width), buckets - 1)] += count
-    return [(columns.to_datetime(first + int(number * width)), count) for number, count in enumerate(spans)]
+        low = part.low if low is None else min(low, part.low)
+        high = part.high if high is None else max(high, part.high)
+    return None if low is None or high is None else (low, high)
 
 
-def _times(chunk: Chunk, rows: Sequence[int]) -> Sequence[int]:
+def _parts(finder: Finder) -> Iterator[Part]:
+    for chunk, rows in finder.visit():
+        if len(rows) == chunk.count and finder.window.covers(chunk):
+            yield Part(chunk.low, chunk.high, chunk.count, partial(_times, chunk, rows))
+        elif rows:
+            times = _times(chunk, rows)
+            yield Part(min(times), max(times), len(times), partial(array, "q", times))
+
+
+def _times(chunk: Chunk, rows: Sequence[int]) -> array[int]:
     times = chunk.shard.times(chunk.id)
     return times[: chunk.count] if len(rows) == chunk.count else array("q", [times[row - chunk.id] for row in rows])

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Final
 from secops.store.shard import id_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from secops.store.shard import Chunk, Shard
+    from secops.store.stretch import Stretch
 
 MAX_STRIPE: Final = 64  # runs: bounds what one step holds in memory
 
@@ -27,7 +28,7 @@ class Window:
     end: int | None
     floors: Mapping[int, int]
 
-    def floor(self, chunk: Chunk) -> int:
+    def floor(self, chunk: Chunk | Stretch) -> int:
         """The lowest row of the run's partition that is still in the log."""
         return self.floors.get(id_of(chunk.id).partition, 0)
 
@@ -37,7 +38,7 @@ class Window:
             return False
         return (self.start is None or chunk.high >= self.start) and (self.end is None or chunk.low < self.end)
 
-    def covers(self, chunk: Chunk) -> bool:
+    def covers(self, chunk: Chunk | Stretch) -> bool:
         """Whether all events of the run lie within."""
         if chunk.id < self.floor(chunk):
             return False
@@ -48,10 +49,17 @@ class Window:
         return (self.start is None or moment >= self.start) and (self.end is None or moment < self.end)
 
 
-def stripes(shards: Sequence[Shard], window: Window) -> Iterator[tuple[list[Chunk], int | None]]:
-    """Runs by falling ``high``, 1, 2, 4, ... at a time, each time with the highest ``high`` still to come, or None."""
+def stripes(
+    shards: Sequence[Shard], window: Window, without: Collection[tuple[int, int]] = frozenset()
+) -> Iterator[tuple[list[Chunk], int | None]]:
+    """Runs by falling ``high``, 1, 2, 4, ... at a time (not those in ``without``), each time with the highest ``high`` still to come, or None."""
     by_age = sorted(
-        (chunk for shard in shards for chunk in shard.chunks() if window.overlaps(chunk)),
+        (
+            chunk
+            for shard in shards
+            for chunk in shard.chunks()
+            if window.overlaps(chunk) and (shard.number, chunk.id) not in without
+        ),
         key=lambda chunk: (chunk.high, chunk.id),
         reverse=True,
     )

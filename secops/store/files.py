@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from secops.records import Event, EventId
+    from secops.store.log import Look
 
 SEGMENT_BYTES: Final = 64 * 2**20
 SEGMENT_AGE: Final = timedelta(days=1)
@@ -102,9 +103,9 @@ class FileLog:
         """See ``Log.get``."""
         return self._reader.get(ids)
 
-    def lines(self, ids: Iterable[EventId]) -> dict[EventId, bytes]:
-        """The stored JSON of ``ids`` (without ``event.id``), unparsed: for filters that look before they parse."""
-        return self._reader.lines(ids)
+    def lines(self, ids: Iterable[EventId], look: Look | None = None) -> dict[EventId, bytes]:
+        """See ``Log.lines``; what ``look`` turns down is left out by whole frames."""
+        return self._reader.lines(ids, look)
 
     def end(self, partition: int) -> int:
         """See ``Log.end``."""

@@ -4,28 +4,31 @@ from __future__ import annotations
 
 import heapq
 import sqlite3
+from bisect import bisect_right
 from datetime import UTC, datetime
 from itertools import compress
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 import orjson
 
 from secops import verbatim
 from secops.records import EVENT_ID, TENANT, EventId
-from secops.store import candidates, mask, needles, plan
+from secops.store import candidates, columns, mask, needles, plan, stretch
 from secops.store import query as language
-from secops.store.columns import EPOCH
 from secops.store.evaluate import compile_query
 from secops.store.index import Page, QuerySyntaxError
+from secops.store.log import Look
 from secops.store.shard import id_of, row_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from secops.records import Event
     from secops.store.index import Query
     from secops.store.log import Log
     from secops.store.shard import Chunk, Shard
+
+    Counted: TypeAlias = Collection[tuple[int, int]]  # runs, as numbers of shard and first row
 
 TOTAL_CAP: Final = 500_000  # hits counted at most
 CONFIRM: Final = 512  # candidates confirmed between looks at the clock
@@ -94,13 +97,18 @@ class Finder:
         self._log, self._deadline = log, deadline
         self._shards = [] if query.tenants is not None and not query.tenants else shards
         self._tenants = query.tenants
-        self._predicate, self._needle = compile_query(node), needles.look_for(node)
+        self._predicate, needle = compile_query(node), needles.look_for(node)
+        self._look_for = None if needle is None else Look(needle)
         conditions = node.items if isinstance(node, language.And) else (node,)
         open_ones = [condition for condition in conditions if not plan.make(condition).exact]
         by_column = [condition for condition in open_ones if mask.columnar(condition)]
-        self._mask = mask.compile_mask(language.And(tuple(by_column))) if by_column else None
+        masks = [mask.compile_mask(condition) for condition in by_column]
+        if chosen.match is None and query.tenants is not None:  # the column is quicker than a list of nearly all rows
+            masks.insert(0, mask.of_tenants(query.tenants))
+        self._mask = mask.all_of(masks) if masks else None
         self._exact = len(open_ones) == len(by_column)  # what the index and its columns say needs no confirmation
-        self._match = plan.for_tenants(chosen, query.tenants)
+        self._match = None if chosen.match is None else plan.for_tenants(chosen, query.tenants)
+        self._unconditional = isinstance(node, language.All)
         self._limit = min(max(query.limit, 0), MAX_LIMIT)
         self._before = Cursor.parse(query.before) if query.before else None
         floors = {partition: row_of(EventId(partition, log.first(partition))) for partition in range(log.partitions)}
@@ -130,10 +138,28 @@ class Finder:
     def _floor(looked_down_to: Key, upcoming: int | None) -> Key:
         return looked_down_to if upcoming is None else max(looked_down_to, Key(upcoming, MAX_ROW))
 
-    def visit(self) -> Iterator[tuple[Chunk, Sequence[int]]]:
+    def counted(self, field: str) -> tuple[Counted, Iterator[tuple[list[str], list[int]]]]:
+        """What is counted beforehand of the field's values among the hits: where, and ``(values, their counts)``."""
+        if not self._unconditional:
+            return frozenset(), iter(())
+        covered = [(shard, each) for shard in self._shards for each in shard.stretches() if self.window.covers(each)]
+        runs = frozenset(
+            (shard.number, chunk.id) for shard in {shard for shard, _ in covered} for chunk in _within(shard, covered)
+        )
+        return runs, (
+            (values, counts)
+            for shard, each in covered
+            for tenant, values, counts in shard.counted(field, each.id)
+            if self._permits(tenant)
+        )
+
+    def _permits(self, tenant: columns.Key) -> bool:
+        return self._tenants is None or not self._tenants.isdisjoint(stretch.values_of(tenant))
+
+    def visit(self, counted: Counted = frozenset()) -> Iterator[tuple[Chunk, Sequence[int]]]:
         """All hits as ``(run, rows)`` until the deadline, newest runs first; whole runs as a range."""
         try:
-            for chunks, _ in candidates.stripes(self._shards, self.window):
+            for chunks, _ in candidates.stripes(self._shards, self.window, counted):
                 for chunk, rows in self._rows(chunks):
                     hits = rows if self._exact and self.window.covers(chunk) else self._hits(chunk, rows)
                     if self._deadline.expired():
@@ -148,6 +174,11 @@ class Finder:
         found = self._log.get([id_of(row) for row in rows])
         return [event for event in found if self._tenants is None or event.get(TENANT) in self._tenants]
 
+    @property
+    def decided(self) -> bool:
+        """Whether index and columns alone decide, so that looking at all hits twice costs little."""
+        return self._exact
+
     def expired(self) -> bool:
         """Whether the deadline has passed."""
         return self._deadline.expired()
@@ -155,7 +186,7 @@ class Finder:
     def _look(self, chunks: list[Chunk], *, keys_wanted: bool) -> tuple[int, list[Key], Key | None]:
         """``(hits, their keys, the key down to which all was looked at or None for everything)``."""
         try:
-            if not keys_wanted and self._exact and all(map(self.window.covers, chunks)):
+            if not keys_wanted and self._exact:
                 return self._count(chunks), [], None
             found = self._candidates(chunks)
         except sqlite3.OperationalError:
@@ -173,6 +204,18 @@ class Finder:
         return len(hits), hits, None
 
     def _count(self, chunks: list[Chunk]) -> int:
+        whole = [chunk for chunk in chunks if self.window.covers(chunk)]
+        partly = [chunk for chunk in chunks if not self.window.covers(chunk)]
+        return self._count_whole(whole) + sum(self._count_partly(chunk, rows) for chunk, rows in self._rows(partly))
+
+    def _count_partly(self, chunk: Chunk, rows: Sequence[int]) -> int:
+        times = chunk.shard.times(chunk.id)
+        within = self.window.holds
+        return sum(within(times[row - chunk.id]) for row in rows)
+
+    def _count_whole(self, chunks: list[Chunk]) -> int:
+        if self._match is None and self._mask is not None:
+            return sum(self._mask(chunk, range(chunk.id, chunk.id + chunk.count)).bit_count() for chunk in chunks)
         if self._mask is not None:
             return sum(len(rows) for _, rows in self._rows(chunks))
         if self._match is None:
@@ -196,16 +239,20 @@ class Finder:
             if self._mask is None:
                 yield chunk, rows
                 continue
-            kept = list(compress(rows, self._mask(chunk, rows).to_bytes(len(rows), "little")))
+            bits = self._mask(chunk, rows)
+            if bits == mask.every(len(rows)):
+                yield chunk, rows
+                continue
+            kept = list(compress(rows, bits.to_bytes(len(rows), "little")))
             if kept:
                 yield chunk, kept
 
     def _confirm(self, keys: list[Key]) -> list[Key]:
         by_id = {id_of(key.row): key for key in keys}
-        look = self._needle
+        look = self._look_for
         confirmed = []
-        for place, line in self._log.lines(by_id).items():
-            if look is None or look(line):
+        for place, line in self._log.lines(by_id, look).items():
+            if look is None or look.test(line):
                 event = orjson.loads(line)
                 event[EVENT_ID] = str(place)
                 verbatim.restore([event])
@@ -253,8 +300,17 @@ class Finder:
         )
 
 
+def _within(shard: Shard, covered: Sequence[tuple[Shard, stretch.Stretch]]) -> Iterator[Chunk]:
+    spans = sorted((each.id, stretch.follows(each)) for where, each in covered if where is shard)
+    starts = [start for start, _ in spans]
+    for chunk in shard.chunks():
+        number = bisect_right(starts, chunk.id) - 1
+        if number >= 0 and chunk.id < spans[number][1]:
+            yield chunk
+
+
 def _micros(moment: datetime | None) -> int | None:
     if moment is None:
         return None
-    since = moment.astimezone(UTC) - EPOCH
+    since = moment.astimezone(UTC) - columns.EPOCH
     return (since.days * 86400 + since.seconds) * 1_000_000 + since.microseconds

@@ -97,10 +97,28 @@ def lines_of(body: bytes, *, count: int) -> list[bytes]:
     Raises:
         ValueError: the frame does not decompress, or to another number of lines.
     """
+    return split(text_of(body), count=count)
+
+
+def text_of(body: bytes) -> bytes:
+    """What a zstd frame holds.
+
+    Raises:
+        ValueError: it does not decompress.
+    """
     try:
-        lines = zstandard.ZstdDecompressor().decompress(body, max_output_size=0).split(b"\n")
+        return zstandard.ZstdDecompressor().decompress(body, max_output_size=0)
     except zstandard.ZstdError as error:
         raise ValueError(str(error)) from error
+
+
+def split(text: bytes, *, count: int) -> list[bytes]:
+    """The text's lines.
+
+    Raises:
+        ValueError: there are not ``count`` of them.
+    """
+    lines = text.split(b"\n")
     if lines.pop() or len(lines) != count:
         raise ValueError(f"{len(lines)} lines instead of {count}")
     return lines

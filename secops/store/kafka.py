@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from secops.records import Event, EventId
     from secops.store.kafka_client import Place
+    from secops.store.log import Look
 
 COMMIT_SECONDS = 5.0
 
@@ -91,7 +92,7 @@ class KafkaLog:
             event[EVENT_ID] = str(place)
         return events
 
-    def lines(self, ids: Iterable[EventId]) -> dict[EventId, bytes]:
+    def lines(self, ids: Iterable[EventId], look: Look | None = None) -> dict[EventId, bytes]:  # noqa: ARG002 - events lie alone here
         """See ``Log.lines``."""
         wanted = [place for place in sorted(set(ids)) if 0 <= place.partition < self.partitions]
         looked = ((place, self._lookup.line(*place)) for place in wanted)

@@ -6,12 +6,13 @@ Kept apart from its engines (``files`` embedded, Apache Kafka later), so that th
 from __future__ import annotations
 
 import zlib
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from secops.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from secops.records import Event, EventId
 
@@ -51,6 +52,17 @@ class LogCorrupt(UserError):  # noqa: N818 - as above
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A test of stored JSON, of one line or of many, that says no only where no event in it is wanted.
+
+    ``barren`` remembers the frames it turned down, by partition and offsets: candidates come back to them.
+    """
+
+    test: Callable[[bytes], bool]
+    barren: set[tuple[int, int, int]] = field(default_factory=set)
+
+
 class Log(Protocol):
     """An ordered, durable store of events in a fixed number of partitions.
 
@@ -82,10 +94,11 @@ class Log(Protocol):
         """The events of ``ids`` in that order; ids that are not (or no longer) stored are left out."""
         ...
 
-    def lines(self, ids: Iterable[EventId]) -> dict[EventId, bytes]:
+    def lines(self, ids: Iterable[EventId], look: Look | None = None) -> dict[EventId, bytes]:
         """The stored JSON of ``ids`` (without ``event.id``), unparsed: for filters that look before they parse.
 
         Every word of an event's text stands in it, be the text itself left out (``secops.verbatim``).
+        Events that ``look`` turns down may be left out, and need not be; it is not asked of every one.
         """
         ...
 

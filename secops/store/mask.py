@@ -6,9 +6,11 @@ from functools import reduce
 from operator import and_, or_
 from typing import TYPE_CHECKING, TypeAlias
 
+from secops.records import TENANT
 from secops.store import query
 from secops.store.evaluate import value_test
 from secops.store.fields import KEYWORD_SET
+from secops.store.stretch import picked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -37,10 +39,9 @@ def compile_mask(node: query.Node) -> Mask:
     match node:
         case query.Not(item):
             inner = compile_mask(item)
-            return lambda chunk, rows: inner(chunk, rows) ^ int.from_bytes(b"\x01" * len(rows), "little")
+            return lambda chunk, rows: inner(chunk, rows) ^ every(len(rows))
         case query.And(items):
-            every = [compile_mask(item) for item in items]
-            return lambda chunk, rows: reduce(and_, [mask(chunk, rows) for mask in every])
+            return all_of([compile_mask(item) for item in items])
         case query.Or(items):
             some = [compile_mask(item) for item in items]
             return lambda chunk, rows: reduce(or_, [mask(chunk, rows) for mask in some])
@@ -52,15 +53,33 @@ def compile_mask(node: query.Node) -> Mask:
             raise AssertionError(f"{node} is not columnar")
 
 
+def every(count: int) -> int:
+    """The mask that lets so many rows through."""
+    return int.from_bytes(b"\x01" * count, "little")
+
+
+def all_of(masks: list[Mask]) -> Mask:
+    """Rows that all masks let through."""
+    return masks[0] if len(masks) == 1 else lambda chunk, rows: reduce(and_, [mask(chunk, rows) for mask in masks])
+
+
+def of_tenants(tenants: frozenset[str]) -> Mask:
+    """Rows of some of the tenants."""
+    return _on_column(TENANT, tenants.__contains__)
+
+
 def _on_column(field: str, test: Callable[[str], bool]) -> Mask:
     def mask(chunk: Chunk, rows: Sequence[int]) -> int:
         found = chunk.shard.keys(field, chunk.id)
         if found is None:
             return 0
         dictionary, codes = found
-        picked = codes[: chunk.count] if len(rows) == chunk.count else [codes[row - chunk.id] for row in rows]
-        passed = {code: any(map(test, _values(dictionary[code]))) for code in set(picked)}
-        return int.from_bytes(bytes(map(passed.__getitem__, picked)), "little")
+        if len(rows) == chunk.count:
+            wanted = [any(map(test, _values(key))) for key in dictionary]
+            return every(len(rows)) if all(wanted) else int.from_bytes(picked(codes[: len(rows)], wanted), "little")
+        some = [codes[row - chunk.id] for row in rows]
+        passed = {code: any(map(test, _values(dictionary[code]))) for code in set(some)}
+        return int.from_bytes(bytes(map(passed.__getitem__, some)), "little")
 
     return mask
 

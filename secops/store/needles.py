@@ -1,8 +1,8 @@
 """A look at an event's stored JSON that spares parsing it: bytes that must occur wherever a query matches.
 
-Only ever says "no" when the event cannot match. Letters and digits stand unescaped in JSON; case is folded here; other
-characters that fold to ASCII (full width, Kelvin) only occur in lines that are not ASCII, and those pass. Digits that a
-number could be written with differently (1e-05, 0.00001) are not relied on.
+Only ever says "no" when the event cannot match; of many lines in one text, when none of them can. Letters and digits
+stand unescaped in JSON; case is folded here; lines with other characters that may fold to ASCII letters or digits (full
+width, Kelvin) pass. Digits that a number could be written with differently (1e-05, 0.00001) are not relied on.
 """
 
 from __future__ import annotations
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
     Look: TypeAlias = Callable[[bytes], bool]
 
+# In UTF-8, all but: U+2000 to 203F (dashes, quotes), U+3000 to 30FF (kana), U+4000 to 9FFF, full-width punctuation.
+MAY_FOLD: Final = re.compile(
+    rb"[\xc2-\xe1\xea-\xee\xf0-\xf4]|\xe2[^\x80]|\xe3[\x84-\xbf]|\xef[^\xbc]|\xef\xbc[\x90-\x99\xa1-\xbf]"
+)
 UNSURE: Final = re.compile(r"\d{1,3}|\d*e\d*")
 
 
@@ -46,4 +50,4 @@ def _look(folded: str) -> Look | None:
     if not sure:
         return None
     needle = max(sure, key=len).encode()
-    return lambda line: needle in line.lower() or not line.isascii()
+    return lambda line: needle in line.lower() or not (line.isascii() or MAY_FOLD.search(line) is None)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from secops.records import Event, EventId
+    from secops.store.log import Look
 
 OPEN_SEGMENTS: Final = 128
 CACHE_BYTES: Final = 64 * 2**20
@@ -30,7 +31,7 @@ class Reader:
         self._ends: ends.Ends | None = None
         self._firsts: dict[int, list[int]] = {}  # partition -> first offsets of its segments
         self._segments: OrderedDict[tuple[int, int], segment.Segment] = OrderedDict()
-        self._cache: OrderedDict[tuple[int, int], list[bytes]] = OrderedDict()
+        self._cache: OrderedDict[tuple[int, int, int], list[bytes]] = OrderedDict()
         self._cached, self._cache_bytes = 0, cache_bytes
 
     def end(self, partition: int) -> int:
@@ -69,20 +70,20 @@ class Reader:
             event[EVENT_ID] = str(place)
         return events
 
-    def lines(self, ids: Iterable[EventId]) -> dict[EventId, bytes]:
-        """The stored JSON of ``ids``, without parsing it; frames are visited once each."""
+    def lines(self, ids: Iterable[EventId], look: Look | None = None) -> dict[EventId, bytes]:
+        """The stored JSON of ``ids``, without parsing it; frames are visited once each, without those ``look`` turns down."""
         found: dict[EventId, bytes] = {}
-        current, base, lines, end = -1, 0, list[bytes](), 0
+        current, end, base, following, lines = -1, 0, 0, 0, list[bytes]()
         for place in sorted(set(ids)):
             partition, offset = place
             if partition != current:
-                current, base, lines, end = partition, 0, [], self.end(partition)
+                current, following, end = partition, 0, self.end(partition)
             if not 0 <= offset < end:
                 continue
-            if offset >= base + len(lines):
+            if offset >= following:
                 with self._lock:
-                    base, lines = self._frame(partition, offset, end)
-            if offset >= base:
+                    base, following, lines = self._promising(partition, offset, end, look)
+            if lines and offset >= base:
                 found[place] = lines[offset - base]
         return found
 
@@ -98,21 +99,36 @@ class Reader:
 
     def _frame(self, partition: int, offset: int, end: int) -> tuple[int, list[bytes]]:
         """``(first offset, lines)`` of the frame with ``offset``, or of the oldest frame when that is gone."""
-        part = self._segment(partition, offset, end)
-        number, base = part.base_of(max(offset, part.first))
-        lines = self._cache.get((partition, base))
-        if lines is None:
-            lines = part.lines(number)
-            self._remember((partition, base), lines)
-        else:
-            self._cache.move_to_end((partition, base))
+        base, _, lines = self._promising(partition, offset, end, None)
         return base, lines
 
-    def _remember(self, key: tuple[int, int], lines: list[bytes]) -> None:
+    def _promising(self, partition: int, offset: int, end: int, look: Look | None) -> tuple[int, int, list[bytes]]:
+        """The same with the offset behind the frame; no lines when ``look`` turns the frame down."""
+        part = self._segment(partition, offset, end)
+        number, base = part.base_of(max(offset, part.first))
+        following = part.following(number)
+        key = (partition, base, following)  # a segment may be packed anew into other frames
+        lines = self._cache.get(key)
+        if lines is not None:
+            self._cache.move_to_end(key)
+        elif look is None:
+            lines = self._remember(key, part.lines(number))
+        elif key in look.barren:
+            return base, following, []
+        else:
+            text = part.text(number)
+            if not look.test(text):
+                look.barren.add(key)
+                return base, following, []
+            lines = self._remember(key, part.split(number, text))
+        return base, following, lines
+
+    def _remember(self, key: tuple[int, int, int], lines: list[bytes]) -> list[bytes]:
         self._cache[key] = lines
         self._cached += _weight(lines)
         while self._cached > self._cache_bytes and len(self._cache) > 1:
             self._cached -= _weight(self._cache.popitem(last=False)[1])
+        return lines
 
     def _segment(self, partition: int, offset: int, end: int) -> segment.Segment:
         firsts = self._firsts.get(partition) or self._relist(partition)

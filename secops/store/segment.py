@@ -119,9 +119,31 @@ class Segment:
         Raises:
             LogCorrupt: the frame is damaged (zstd's content checksum says so).
         """
+        return self.split(number, self.text(number))
+
+    def following(self, number: int) -> int:
+        """The offset behind a frame's last event."""
+        return self._bases[number + 1] if number + 1 < len(self._bases) else self.end
+
+    def text(self, number: int) -> bytes:
+        """The JSON lines of a frame, in one piece.
+
+        Raises:
+            LogCorrupt: as ``lines``.
+        """
         body = os.pread(self._descriptor, self._lengths[number], self._bodies[number])
-        following = self._bases[number + 1] if number + 1 < len(self._bases) else self.end
         try:
-            return frames.lines_of(body, count=following - self._bases[number])
+            return frames.text_of(body)
+        except ValueError as error:
+            raise LogCorrupt(str(self.path), self._bodies[number], str(error)) from error
+
+    def split(self, number: int, text: bytes) -> list[bytes]:
+        """A frame's text as lines.
+
+        Raises:
+            LogCorrupt: there are not as many as its header says.
+        """
+        try:
+            return frames.split(text, count=self.following(number) - self._bases[number])
         except ValueError as error:
             raise LogCorrupt(str(self.path), self._bodies[number], str(error)) from error

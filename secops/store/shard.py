@@ -4,18 +4,20 @@ Row number = partition * 2**40 + offset, so nothing is kept to find an event aga
 
 * ``terms``: FTS5 without content, ``detail=none`` (which events have a token, not where in them).
 * ``chunk``: runs of consecutive events with their times; ``field``: the same runs' keyword columns, for facets.
+* ``stretch``, ``counted``: the keyword values of many runs, counted beforehand (``stretch.py``).
 * ``place``: the next offset of each partition, moved in the transaction that indexes.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import sqlite3
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from secops.records import EventId
-from secops.store import columns
+from secops.store import columns, stretch
 from secops.store.fields import KEYWORDS
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ CHUNK: Final = 4096
 SHIFT: Final = 40
 OFFSET: Final = 2**SHIFT - 1
 BUSY_SECONDS: Final = 30.0
+COMPACT: Final = 0x5EC0  # application_id of a file that was compacted
 TICK: Final = 20_000  # virtual machine steps between looks at the deadline
 
 _TABLES: Final = f"""
@@ -39,8 +42,13 @@ create table chunk(id integer primary key, count integer not null, low integer n
 create table field(number integer not null, chunk integer not null, data blob not null,
                    primary key (number, chunk)) without rowid;
 create table place(partition integer primary key, next integer not null);
+{stretch.TABLES}
 pragma user_version = {SCHEMA};
 """
+
+
+_STRETCHES: Final = "select id, count, low, high from stretch"
+_COUNTED: Final = "select data from counted where number = ? and stretch = ?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,11 +136,49 @@ class Shard:
         with self.connection() as connection:
             return _load_keys(connection, KEYWORDS.index(field), chunk)
 
+    def stretches(self) -> list[stretch.Stretch]:
+        """The stretches whose values are counted; none in a file that an earlier version made."""
+        with self.connection() as connection:
+            return [stretch.Stretch(*row) for row in connection.execute(_STRETCHES)] if _has_counts(connection) else []
+
+    def counted(self, field: str, first: int) -> Iterator[tuple[columns.Key, list[str], list[int]]]:
+        """``(tenant, values, their counts)`` in the stretch that begins at row ``first``."""
+        with self.connection() as connection:
+            found = connection.execute(_COUNTED, (KEYWORDS.index(field), first)).fetchone()
+        return iter(()) if found is None else stretch.unpack(found[0])
+
     def place(self, partition: int) -> int:
         """The next offset to index."""
         with self.connection() as connection:
             found = connection.execute("select next from place where partition = ?", (partition,)).fetchone()
             return int(found[0]) if found else 0
+
+    def compact(self) -> None:
+        """Bring a shard that gets no more events into its smallest, quickest form. What is interrupted is done again."""
+        with self.connection() as connection:
+            self._upgrade(connection)
+            with connection:
+                connection.execute("begin immediate")
+                for (partition,) in connection.execute("select partition from place").fetchall():
+                    _count_stretches(connection, partition, finished=True)
+            connection.execute("insert into terms(terms) values ('optimize')")
+            connection.execute("vacuum")
+            connection.execute(f"pragma application_id = {COMPACT}")
+            connection.execute("pragma wal_checkpoint(truncate)")
+
+    def compacted(self) -> bool:
+        """Whether ``compact`` was done."""
+        with self.connection() as connection:
+            return int(connection.execute("pragma application_id").fetchone()[0]) == COMPACT
+
+    def upgrade(self) -> None:
+        """Add the tables that an earlier version did not make."""
+        with self.connection() as connection:
+            self._upgrade(connection)
+
+    @staticmethod
+    def _upgrade(connection: sqlite3.Connection) -> None:
+        connection.executescript(stretch.TABLES)
 
     def places(self) -> dict[int, int]:
         """The next offset to index, of every partition seen so far."""
@@ -145,6 +191,7 @@ class Shard:
             connection.execute("begin immediate")
             for start in range(0, len(events), CHUNK):
                 _add_run(connection, partition << SHIFT | (first + start), events[start : start + CHUNK])
+            _count_stretches(connection, partition, finished=False)
             connection.execute("replace into place values (?, ?)", (partition, first + len(events)))
 
     def create(self, places: dict[int, int]) -> None:
@@ -177,6 +224,16 @@ class Shard:
         connection.execute("pragma cache_size = -16384")
         connection.execute(f"pragma query_only = {int(not self._writable)}")
         return connection
+
+
+def _has_counts(connection: sqlite3.Connection) -> bool:
+    return connection.execute("select 1 from sqlite_master where name = 'counted'").fetchone() is not None
+
+
+def _count_stretches(connection: sqlite3.Connection, partition: int, *, finished: bool) -> None:
+    first = partition << SHIFT
+    load = functools.partial(_load_keys, connection)
+    stretch.extend(connection, load, first, first | OFFSET, finished=finished)
 
 
 def _add_run(connection: sqlite3.Connection, row: int, events: Sequence[Event]) -> None:

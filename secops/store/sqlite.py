@@ -111,6 +111,14 @@ class SqliteIndex:
             self._remove(shard)
         return len(gone)
 
+    def compact(self) -> bool:
+        """Compact one shard that gets no more events; False when there is none left. Takes seconds."""
+        for shard in self._list()[:-1]:
+            if not shard.compacted():
+                shard.compact()
+                return True
+        return False
+
     def rebuild(self) -> None:
         """Forget everything; ``position`` is then 0 for each partition and the consumer starts again."""
         self._start_over(self._list())
@@ -143,7 +151,9 @@ class SqliteIndex:
         shards = self._list()
         if not shards or any(shard.schema() != SCHEMA for shard in shards):
             self._start_over(shards)
-        self._filled = self._list()[-1].events()
+        newest = self._list()[-1]
+        newest.upgrade()
+        self._filled = newest.events()
 
     def _start_over(self, shards: list[Shard]) -> None:
         """Go on in an empty shard; its number is new, so that readers do not take it for the removed one."""

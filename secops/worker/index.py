@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 
-BATCH = 5000
+BATCH = 4096  # a run of the embedded index
 IDLE_SECONDS = 0.1
 FIRST_PAUSE = 1.0  # seconds, doubled while the index's server stays away
 LONGEST_PAUSE = 30.0
-DROP_SECONDS = 60.0  # between looks at what the log no longer has
+DROP_SECONDS = 60.0  # between looks at what the log no longer has, and at what can be packed
 
 
 def run(service: Service) -> None:
@@ -108,6 +108,7 @@ class Indexing:
             if now >= self._drop_at:
                 self._drop_at = now + DROP_SECONDS
                 pipeline.index_drop(self._log, self._index)
+                pipeline.index_compact(self._index)
             self._take_over(self._shares.mine())
             done = sum(self._partition(partition, held) for partition, held in self._mine.items())
         except IndexUnavailable as error:
