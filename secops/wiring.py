@@ -26,7 +26,7 @@ from secops import audit, migrations, outbox, private_file, status
 from secops.alert import queries as alerts
 from secops.alert.controls import Controls
 from secops.alert.group import raise_for_buried
-from secops.alert.rule_files import load_inhibitions, load_tactics, load_weights
+from secops.alert.rule_files import load_inhibitions, load_tactics, load_techniques, load_weights
 from secops.db import Database
 from secops.errors import UserError
 from secops.evidence import merkle
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from ca.authority import CertificateState
-    from secops.alert.attack import Tactic
+    from secops.alert.attack import Tactic, Technique
     from secops.match.rule import Refusal, Rule, RuleSet
     from secops.settings import Log as LogSettings
     from secops.settings import Settings
@@ -189,6 +189,11 @@ class Service:
     def tactics(self) -> tuple[Tactic, ...]:
         """The tactics of MITRE ATT&CK."""
         return load_tactics(content_dir() / "rules" / "alert" / "attack.yaml")
+
+    @cached_property
+    def techniques(self) -> dict[str, Technique]:
+        """What techniques of MITRE ATT&CK are called, by id."""
+        return load_techniques(content_dir() / "rules" / "alert" / "techniques.yaml")
 
     def rule_folders(self) -> tuple[Path, ...]:
         """Where detection rules lie: the product's own, the state folder's, and those in the settings."""

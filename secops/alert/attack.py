@@ -38,6 +38,15 @@ class Tactic:
         return tuple(dict.fromkeys((f"{PREFIX}{self.tag}", f"{PREFIX}{self.tag.replace('-', '_')}")))
 
 
+@dataclass(frozen=True, slots=True)
+class Technique:
+    """What a technique is called."""
+
+    id: str  # T1110 or T1110.001
+    zh: str
+    en: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Coverage:
     """What the running rules have of a tactic."""
@@ -58,6 +67,11 @@ def tactics_of(tags: Iterable[str], tactics: Sequence[Tactic]) -> list[Tactic]:
 def techniques_of(tags: Iterable[str]) -> list[str]:
     """Give the ids of the techniques that tags name, such as T1110.001."""
     return [found[1].upper() for tag in tags if (found := _TECHNIQUE.fullmatch(tag))]
+
+
+def name_of(technique: str, known: Mapping[str, Technique]) -> Technique | None:
+    """Give what a technique is called, a sub-technique without a name of its own by that of its technique."""
+    return known.get(technique) or known.get(technique.partition(".")[0])
 
 
 def coverage(

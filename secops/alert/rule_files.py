@@ -1,4 +1,4 @@
-"""Reads rules/alert/*.yaml: what inhibits what, what weighs how much, and the tactics of ATT&CK. Every complaint names file and line."""
+"""Reads rules/alert/*.yaml: what inhibits what, what weighs how much, the tactics and techniques of ATT&CK. Every complaint names file and line."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from ipaddress import ip_network
 from typing import TYPE_CHECKING, Final
 
 from secops.alert import matchers
-from secops.alert.attack import Tactic
+from secops.alert.attack import Tactic, Technique
 from secops.alert.mute import Inhibition
 from secops.alert.severity import GRADE_WEIGHT, Entry, Network, Weights
 from secops.errors import UserError
@@ -59,6 +59,22 @@ def load_tactics(file: Path) -> tuple[Tactic, ...]:
         item.fields(("id", "tag", "zh", "en")) for item in read(file, CODE).fields(("tactics",))["tactics"].items()
     ]
     return tuple(Tactic(*(item[name].text() for name in ("id", "tag", "zh", "en"))) for item in items)
+
+
+def load_techniques(file: Path) -> dict[str, Technique]:
+    """Read what techniques of ATT&CK are called, by id.
+
+    Raises:
+        UserError: ``alert.file``.
+    """
+    found: dict[str, Technique] = {}
+    for item in read(file, CODE).fields(("techniques",))["techniques"].items():
+        fields = item.fields(("id", "zh", "en"))
+        one = Technique(*(fields[name].text() for name in ("id", "zh", "en")))
+        if one.id in found:
+            item.fail(f"{one.id} 重复", f"{one.id} is given twice")
+        found[one.id] = one
+    return found
 
 
 def _items(node: Node | None) -> list[Node]:

@@ -13,6 +13,7 @@ from secops.alert import queries
 from secops.alert.find import Filter, search
 from secops.alert.noise import NoiseRow
 from secops.alert.queries import Disposition
+from secops.alert.severity import LEVELS_ZH
 from secops.cli.context import ConfigOption, JsonOption, StateOption, emit, local, open_from, operator, table
 from secops.cli.times import read_moment
 from secops.records import Alert, AlertStatus, Level
@@ -20,7 +21,6 @@ from secops.records import Alert, AlertStatus, Level
 app = typer.Typer(help="告警 / alerts", no_args_is_help=True)
 
 STATUS_ZH = {AlertStatus.OPEN: "未处理", AlertStatus.ACKNOWLEDGED: "已确认", AlertStatus.CLOSED: "已关闭"}
-LEVEL_ZH = {Level.INFORMATIONAL: "提示", Level.LOW: "低", Level.MEDIUM: "中", Level.HIGH: "高", Level.CRITICAL: "严重"}
 
 
 @app.command("list")
@@ -43,7 +43,7 @@ def list_alerts(
     rows = [
         [
             str(a.id),
-            LEVEL_ZH[a.severity or a.level],
+            LEVELS_ZH[a.severity or a.level],
             STATUS_ZH[a.status] + ("（屏蔽）" if a.muted_kind else ""),
             str(a.count),
             a.tenant,
@@ -64,7 +64,7 @@ def show(alert_id: int, state: StateOption = None, config: ConfigOption = None, 
         history = queries.history(tx, alert_id)
     lines = [
         f"{alert.title_zh or alert.title} / {alert.title}",
-        f"级别 level: {LEVEL_ZH[alert.level]} {alert.level}    状态 status: {STATUS_ZH[alert.status]}    次数 count: {alert.count}",
+        f"级别 level: {LEVELS_ZH[alert.level]} {alert.level}    状态 status: {STATUS_ZH[alert.status]}    次数 count: {alert.count}",
         f"首次 first: {local(alert.first_seen)}    最近 last: {local(alert.last_seen)}    规则 rule: {alert.rule_id}",
         f"严重程度 severity: {alert.severity}（{'；'.join(one['zh'] for one in alert.severity_reasons)}）",
         *([f"屏蔽 muted: {alert.muted_zh} / {alert.muted_en}"] if alert.muted_kind else []),

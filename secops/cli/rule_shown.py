@@ -6,12 +6,14 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from secops.alert.severity import LEVELS_ZH
 from secops.cli.context import local, table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from secops.match.rule import Rule
+    from secops.records import Level
     from secops.rule_desk import Listed
     from secops.rulebook.exceptions import Excepted
     from secops.rulebook.switches import Switch
@@ -69,7 +71,7 @@ def listed_table(found: Sequence[Listed]) -> str:
     rows = [
         [
             one.rule.id,
-            one.rule.info.level,
+            level_text(one.rule.info.level),
             str(one.stat.hits),
             local(one.stat.last_hit) if one.stat.last_hit else "-",
             seconds(one.stat.cpu_us),
@@ -78,7 +80,12 @@ def listed_table(found: Sequence[Listed]) -> str:
         ]
         for one in found
     ]
-    return table(rows, ["编号 id", "级别", "命中 hits", "最近 last", "≈CPU", "单位 tenants", "标题 title"])
+    return table(rows, ["编号 id", "级别 level", "命中 hits", "最近 last", "≈CPU", "单位 tenants", "标题 title"])
+
+
+def level_text(level: Level) -> str:
+    """A level in both languages."""
+    return f"{LEVELS_ZH[level]} {level}"
 
 
 def tenants_text(one: Listed) -> str:

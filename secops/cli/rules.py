@@ -83,7 +83,9 @@ def list_rules(
     if folders:
         found = load_rules(_paths(folders)).rules
         rows = [rule_shown.rule_data(rule) for rule in found]
-        human = "\n".join(f"{row['id']}  {row['level']:<13}  {row['title_zh'] or row['title']}" for row in rows)
+        human = "\n".join(
+            f"{row['id']}  {rule_shown.level_text(row['level'])}  {row['title_zh'] or row['title']}" for row in rows
+        )
         emit(rows, as_json, human)
         return
     if sort not in rule_shown.SORTS:

@@ -14,6 +14,7 @@ from secops.records import Ticket, TicketEvent, TicketState
 from secops.ticket import desk
 from secops.ticket.clock import Clock, Target, TargetState
 from secops.ticket.states import ACTIONS, STATE_ZH
+from secops.ticket.targets import Hours
 from secops.wiring import Service
 
 app = typer.Typer(help="工单 / tickets", no_args_is_help=True)
@@ -169,4 +170,5 @@ def _left(target: Target) -> str:
         return "-"
     late = target.remaining < timedelta(0)
     minutes = int(abs(target.remaining).total_seconds() // 60)
-    return f"{'超 -' if late else ''}{minutes // 60}:{minutes % 60:02d}"
+    working = " 工时 working" if target.calendar == Hours.BUSINESS else ""
+    return f"{'超 -' if late else ''}{minutes // 60}:{minutes % 60:02d}{working}"

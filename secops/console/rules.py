@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 from identity.principal import Permission
 from secops import rule_desk
+from secops.alert.attack import tactics_of, techniques_of
 from secops.api.problems import NotFound
 from secops.console import rule_list
 from secops.console.tickets import organisation_names
@@ -87,6 +88,8 @@ def page_of(
         known=_known(visit, rule),
         looks_at=[rules[one] for one in body.rules if one in rules] if isinstance(body, Correlation) else [],
         feeds=[one for one in rules.values() if isinstance(one.body, Correlation) and rule.id in one.body.rules],
+        tactics=tactics_of(rule.info.tags, visit.service.tactics),
+        techniques=techniques_of(rule.info.tags),
         text=source_text(rule),
         names=organisation_names(visit),
         tenants=manageable(visit),

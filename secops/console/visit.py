@@ -18,6 +18,7 @@ from starlette.routing import Route
 
 from identity.principal import ANYWHERE, Permission, Principal, Resource, can
 from identity.provider import IdentityError
+from secops.alert.attack import name_of
 from secops.api import session as sessions
 from secops.api.problems import Forbidden, LoginNeeded, NotFound, Refusal
 from secops.console import refusals
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from identity.provider import Session
+    from secops.alert.attack import Technique
     from secops.console.rendering import Pages
     from secops.console.texts import Texts
     from secops.wiring import Service
@@ -140,6 +142,10 @@ class Visit:
     def visible_tenants(self) -> frozenset[str] | None:
         """Whose data lists may show; None for everybody's."""
         return self.service.identity.visible_tenants(self.principal)
+
+    def technique(self, technique: str) -> Technique | None:
+        """What a technique of ATT&CK is called."""
+        return name_of(technique, self.service.techniques)
 
     def form_token(self) -> str:
         """The token for this page's forms."""

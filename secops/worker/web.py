@@ -37,11 +37,13 @@ async def _serve(service: Service) -> None:
         serving.Listener(serving.bind(web.host, web.pki_port), app.create_pki_app(service), plain=True),
     ]
     reporting = asyncio.ensure_future(_report(service, stop))
+    reading = asyncio.ensure_future(asyncio.to_thread(lambda: service.rules))  # so that the first visitor need not wait
     try:
         await serving.serve(listeners, lambda: serving.Credentials(*web_credentials(service)), stop)
     finally:
         stop.set()
         await reporting
+        await asyncio.gather(reading, return_exceptions=True)
 
 
 async def _report(service: Service, stop: asyncio.Event) -> None:

@@ -1,15 +1,21 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
-from secops.alert.attack import coverage, raised_by_tags, tactics_of, techniques_of
+import pytest
+
+from secops.alert.attack import coverage, name_of, raised_by_tags, tactics_of, techniques_of
 from secops.alert.group import raise_alerts
-from secops.alert.rule_files import load_tactics
+from secops.alert.rule_files import load_tactics, load_techniques
 from secops.db import Database
+from secops.errors import UserError
+from secops.match.load import load_rules
 from secops.records import Level, Match, RuleInfo
 from secops.rule_source import content_dir
 
 NOW = datetime(2026, 11, 24, 8, tzinfo=UTC)
+TECHNIQUES = load_techniques(content_dir() / "rules" / "alert" / "techniques.yaml")
 TACTICS = load_tactics(content_dir() / "rules" / "alert" / "attack.yaml")
 
 
@@ -29,6 +35,27 @@ def test_tags_name_tactics_and_techniques_in_either_spelling() -> None:
     ]
     assert [one.id for one in tactics_of(tags, TACTICS)] == ["TA0001", "TA0006"]
     assert techniques_of(tags) == ["T1110.001"]
+
+
+def test_every_technique_that_our_rules_name_has_a_name_of_its_own() -> None:
+    rules = load_rules([content_dir() / "rules" / part for part in ("detection", "correlation", "watch")]).rules
+    named = {one for rule in rules for one in techniques_of(rule.info.tags)}
+    assert len(named) > 100
+    assert named - set(TECHNIQUES) == set()
+
+
+def test_a_sub_technique_without_a_name_is_called_as_its_technique() -> None:
+    assert [one and one.en for one in (name_of(id_, TECHNIQUES) for id_ in ("T1110.001", "T1110.099", "T9999"))] == [
+        "Password Guessing",
+        "Brute Force",
+        None,
+    ]
+
+
+def test_a_technique_that_is_named_twice_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "t.yaml").write_text("techniques:\n" + "  - {id: T1, zh: 甲, en: a}\n" * 2)
+    with pytest.raises(UserError, match="given twice"):
+        load_techniques(tmp_path / "t.yaml")
 
 
 def rule(name: str, level: Level, *tags: str) -> RuleInfo:

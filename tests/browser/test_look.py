@@ -149,6 +149,17 @@ def test_everything_works_without_scripts(browser: Browser, world: World) -> Non
     world.sessions.pop("officer")
 
 
+def test_the_filters_of_rules_and_their_button_stand_in_one_line(browser: Browser, world: World) -> None:
+    with visit(browser, world, "officer", viewport={"width": 1280, "height": 800}) as (page, _complaints):
+        page.goto(f"{world.origin}/rules")
+        field, button = (
+            one.bounding_box() for one in (page.locator("#q"), page.get_by_role("button", name="查看", exact=True))
+        )
+        assert field is not None
+        assert button is not None
+        assert button["y"] < field["y"] + field["height"]
+
+
 def test_logging_in_by_keyboard_alone(browser: Browser, world: World) -> None:
     with visit(browser, world, "") as (page, complaints):
         page.goto(f"{world.origin}/login?next=/me")

@@ -104,7 +104,9 @@ def test_a_ticket_is_opened_by_hand(world: World) -> None:
             client, "/tickets", "/tickets", title="换交换机", service=service, priority="3", description="三楼"
         )
         assert answer.status_code == 303, answer.text
-        assert "换交换机" in client.get(answer.headers["location"]).text
+        shown = client.get(answer.headers["location"]).text
+        assert "换交换机" in shown
+        assert "剩余工作时间 1 小时" in shown, "a span that counts working hours only says so"
         assert send(client, "/tickets", "/tickets", title="x", service="nonsense", priority="3").status_code == 404
         assert send(client, "/tickets", "/tickets", title="x", service=service, priority="9").status_code == 400
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 from typing import Any
@@ -123,3 +124,22 @@ def test_a_store_that_cannot_be_written_is_no_loss(tmp_path: Path) -> None:
     path = written(tmp_path / "rules", one("x"))
     (tmp_path / "file").write_text("in the way", encoding="utf-8")
     assert len(load_stored([path], tmp_path / "file" / "store").rules) == 1
+
+
+def test_reading_thousands_of_rules_does_not_wait_for_the_garbage_collector(tmp_path: Path) -> None:
+    source = Path(__file__).parents[2] / "rules" / "detection"
+    collected: list[int] = []
+
+    def note(phase: str, info: dict[str, int]) -> None:
+        collected.append(info["generation"]) if phase == "start" else None
+
+    load_stored([source], tmp_path)
+    gc.collect()
+    gc.callbacks.append(note)
+    try:
+        found = load_stored([source], tmp_path)
+    finally:
+        gc.callbacks.remove(note)
+    assert len(found.rules) > 150
+    assert len(collected) < 5  # before and after; there were dozens
+    assert gc.isenabled()

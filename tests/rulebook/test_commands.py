@@ -145,4 +145,5 @@ def test_the_list_is_sorted_as_asked(state: Path, source: Path) -> None:
     order = ["critical", "high", "medium", "low", "informational"]
     assert [order.index(level) for level in levels] == sorted(order.index(level) for level in levels)
     assert "squirrel-rule" in run(state, "list", "--sort", "hits")
+    assert "严重 critical" in run(state, "list", "--sort", "level")
     assert "no order" in run(state, "list", "--sort", "colour", code=2)

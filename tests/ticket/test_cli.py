@@ -68,6 +68,7 @@ def test_a_ticket_is_worked_from_the_command_line(state: Path) -> None:
     assert told(state, "ticket", "act", number, "priority", "--set", "priority=1", "--set", "reason=x")["priority"] == 1
     shown = run(state, "ticket", "show", number)
     assert "一级" in shown
+    assert "工时 working" not in shown, "priority 1 counts every hour"
     assert "已被取代" in shown
     assert {"restore", "answer"} <= set(shown.split())
     opened = told(state, "ticket", "open", "打印机", "--service", "service-desk", "--priority", "4")
