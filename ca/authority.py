@@ -12,6 +12,7 @@ import shutil
 import threading
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 from cryptography import x509
@@ -32,6 +33,7 @@ from ca.requests import (
     Transactions,
 )
 from ca.signer import Signer, write_file
+from ca.stamping import Stamper
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -91,6 +93,7 @@ class Authority:
         self._crls = revocation.CrlIssuer(self._issuing, self._issuing_key, self._issuer_sha256, settings)
         self._own: dict[str, tuple[Signer, x509.Certificate]] = {}
         self._own_lock = threading.Lock()
+        self._stamper = Stamper(database, settings, self._issuing, partial(self._own_credentials, "timestamp"))
 
     @staticmethod
     def exists(directory: Path) -> bool:
@@ -218,6 +221,10 @@ class Authority:
             return revocation.unsuccessful(ocsp.OCSPResponseStatus.INTERNAL_ERROR)
         builder = revocation.ocsp_builder(request, state, responder, self._settings, now)
         return signer.ocsp(builder).public_bytes(_DER)
+
+    def timestamp(self, request_der: bytes, now: datetime) -> bytes:
+        """Answer a TimeStampReq (DER) with a TimeStampResp (DER), RFC 3161; never raises for what the request holds."""
+        return self._stamper.answer(request_der, now)
 
     def root_pem(self) -> bytes:
         """Give the root certificate."""

@@ -98,7 +98,7 @@ def builder(plan: Plan, issuer: x509.Certificate | None, settings: Settings, pol
             built = built.add_extension(policy.extension(), critical=False)
     purposes = profile.purposes()
     if purposes is not None:
-        built = built.add_extension(purposes, critical=False)
+        built = built.add_extension(purposes, critical=profile.extended_key_usage_critical)
     if profile.ocsp_no_check:
         built = built.add_extension(x509.OCSPNoCheck(), critical=False)
     names = [*map(x509.DNSName, plan.dns_names), *(x509.IPAddress(ipaddress.ip_address(a)) for a in plan.ip_addresses)]

@@ -249,7 +249,7 @@ def _check_extensions(
     ]
     purposes = profile.purposes()
     if purposes is not None:
-        wanted.append((purposes, False))
+        wanted.append((purposes, profile.extended_key_usage_critical))
     if profile.ocsp_no_check:
         wanted.append((x509.OCSPNoCheck(), False))
     if issuer is not None:

@@ -34,6 +34,7 @@ _PURPOSES = MappingProxyType(
         "client_auth": ExtendedKeyUsageOID.CLIENT_AUTH,
         "server_auth": ExtendedKeyUsageOID.SERVER_AUTH,
         "ocsp_signing": ExtendedKeyUsageOID.OCSP_SIGNING,
+        "time_stamping": ExtendedKeyUsageOID.TIME_STAMPING,
     }
 )
 
@@ -47,6 +48,7 @@ class Profile(BaseModel):
     keys: tuple[KeyType, ...]
     key_usage: tuple[Usage, ...]
     extended_key_usage: tuple[str, ...] = ()
+    extended_key_usage_critical: bool = False
     authority: bool = False
     path_length: Annotated[int, Field(ge=0, le=3)] | None = None
     renew_days: Annotated[int, Field(ge=0)] = 0

@@ -24,6 +24,9 @@ class Settings(BaseModel):
     clock_tolerance_seconds: Annotated[int, Field(ge=0, le=600)] = (
         60  # how far back behind the newest record is no alarm
     )
+    timestamp_policy: Annotated[str, Field(pattern=r"^[012](\.(0|[1-9]\d{0,39}))+$", max_length=128)] = (
+        "2.25.192410926403391754908826071437405612031"  # of no registry (ITU-T X.667); an own arc takes its place
+    )
     ocsp_request_bytes: Annotated[int, Field(ge=256, le=65_536)] = 4096
 
     def url(self, name: str) -> str:
