@@ -1,7 +1,8 @@
-"""``/pki/``: what anybody may fetch to check our certificates: the authorities', the CRLs, OCSP (RFC 6960, appendix A).
+"""``/pki/``: what anybody may fetch to check our certificates, and have stamped with the time.
 
-Served over HTTPS and over plain HTTP: whoever validates a certificate must not need a certificate for it (RFC 5280,
-section 8). Everything here is signed.
+The authorities' certificates, the CRLs, OCSP (RFC 6960, appendix A), time-stamps (RFC 3161, section 3.4). Served over
+HTTPS and over plain HTTP: whoever validates a certificate must not need a certificate for it (RFC 5280, section 8).
+Everything here is signed.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ OCSP_RESPONSE: Final = "application/ocsp-response"
 CERTIFICATE: Final = "application/pkix-cert"
 PEM: Final = "application/x-pem-file"
 CRL: Final = "application/pkix-crl"
-_LONGEST_OCSP: Final = 16 * 2**10
+TIMESTAMP_QUERY: Final = "application/timestamp-query"
+TIMESTAMP_REPLY: Final = "application/timestamp-reply"
+_LONGEST: Final = 16 * 2**10  # of an OCSP or a time-stamp request
 
 
 def root_pem(request: Request) -> Response:
@@ -68,9 +71,22 @@ def ocsp_get(encoded: str, request: Request) -> Response:
 async def ocsp_post(request: Request) -> Response:
     """Answer an OCSP request in the body (DER)."""
     body = await request.body()
-    if len(body) > _LONGEST_OCSP:
+    if len(body) > _LONGEST:
         raise Refusal(413, "ocsp.large", "OCSP 请求过大。", "The OCSP request is too large.")
     return await run_in_threadpool(_ocsp, request, body)
+
+
+async def timestamp(request: Request) -> Response:
+    """Stamp a digest with the time: a TimeStampReq (DER) in the body, RFC 3161, section 3.4."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != TIMESTAMP_QUERY:
+        raise Refusal(415, "timestamp.type", f"内容类型应为 {TIMESTAMP_QUERY}。", f"Send it as {TIMESTAMP_QUERY}.")
+    body = await request.body()
+    if len(body) > _LONGEST:
+        raise Refusal(413, "timestamp.large", "时间戳请求过大。", "The time-stamp request is too large.")
+    service = request.app.state.service
+    answer = await run_in_threadpool(service.authority.timestamp, body, service.clock())
+    return _file(answer, TIMESTAMP_REPLY, 0)
 
 
 def _ocsp(request: Request, body: bytes) -> Response:
@@ -104,5 +120,6 @@ def router() -> APIRouter:
     for path, endpoint in FILES:
         made.add_api_route(path, endpoint, methods=["GET"], response_class=Response)
     made.add_api_route("/ocsp", ocsp_post, methods=["POST"], response_class=Response)
+    made.add_api_route("/timestamp", timestamp, methods=["POST"], response_class=Response)
     made.add_api_route("/ocsp/{encoded:path}", ocsp_get, methods=["GET"], response_class=Response)
     return made

@@ -27,6 +27,7 @@ BENCHES: Final = {
     "login": "secops.bench.login",
     "issue": "secops.bench.issue",
     "ocsp": "secops.bench.ocsp",
+    "timestamp": "secops.bench.timestamp",
     "clock": "secops.bench.clock",
     "pack": "secops.bench.pack",
     "latency": "secops.bench.latency",

@@ -43,7 +43,6 @@ ALERT_BAR: Final = 2.0
 PROBE_SECONDS: Final = 2.0
 PARTITIONS: Final = 4
 PUSHERS: Final = 4  # connections that push
-TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(slots=True)
@@ -78,7 +77,7 @@ def measure() -> list[Figure]:
 
 
 def _under_load(started: Started, load: Load, log: FileLog, rules: int) -> list[Figure]:
-    before = {role: _cpu(started, role) for role in ("ingest", "detect")}
+    before = {role: started.cpu(role) for role in ("ingest", "detect")}
     stored, began = _stored(log), time.monotonic()
     probes = Probes(started)
     probes.start()
@@ -89,7 +88,7 @@ def _under_load(started: Started, load: Load, log: FileLog, rules: int) -> list[
     took = time.monotonic() - began
     probes.stop()
     count = _stored(log) - stored
-    spent = {role: max(_cpu(started, role) - before[role], 0.01) for role in before}
+    spent = {role: max(started.cpu(role) - before[role], 0.01) for role in before}
     note = f"{rules} rules, {count:,} events, {sent:.1f} s to send, half JSON over HTTP, half sshd lines over TCP"
     return [
         Figure(name="sent to matched, sustained", value=count / took, unit="events/s", bar=RATE, note=note),
@@ -240,22 +239,3 @@ def _matched(started: Started, log: FileLog) -> bool:
         database.close()
     at = {int(partition): int(offset) for partition, offset in rows}
     return all(at.get(partition, 0) >= offset for partition, offset in end.items())
-
-
-def _cpu(started: Started, role: str) -> float:
-    """CPU seconds of a role's process and of those that it started."""
-    pid = int(orjson.loads((started.state / "run" / f"{role}.json").read_bytes())["pid"])
-    total = 0.0
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit() and (said := _stat(folder)) is not None and pid in {int(folder.name), said[0]}:
-            total += said[1]
-    return total
-
-
-def _stat(folder: Path) -> tuple[int, float] | None:
-    """Parent and CPU seconds of a process; None when it is gone."""
-    try:
-        fields = (folder / "stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return None
-    return int(fields[1]), (int(fields[11]) + int(fields[12])) / TICKS

@@ -31,6 +31,7 @@ SETTINGS: Final = {
     "SECOPS_METRICS__PORT": "metrics",
 }
 DEADLINE: Final = 180.0
+TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,24 @@ class Started:
             return dict(orjson.loads((self.state / "run" / f"{role}.json").read_bytes())["detail"])
         except (OSError, orjson.JSONDecodeError):
             return {}
+
+    def cpu(self, role: str) -> float:
+        """CPU seconds of a role's process and of those that it started."""
+        pid = int(orjson.loads((self.state / "run" / f"{role}.json").read_bytes())["pid"])
+        total = 0.0
+        for folder in Path("/proc").iterdir():
+            if folder.name.isdigit() and (said := _stat(folder)) is not None and pid in {int(folder.name), said[0]}:
+                total += said[1]
+        return total
+
+
+def _stat(folder: Path) -> tuple[int, float] | None:
+    """Parent and CPU seconds of a process; None when it is gone."""
+    try:
+        fields = (folder / "stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return int(fields[1]), (int(fields[11]) + int(fields[12])) / TICKS
 
 
 @contextmanager

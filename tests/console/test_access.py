@@ -18,7 +18,7 @@ PUBLIC = {
     "GET /login", "POST /login", "POST /logout", "POST /login/certificate", "GET /setup", "POST /setup",
     "GET /invite/{token}", "POST /invite/{token}", "POST /lang", "GET /static/{name}", "GET /healthz", "HEAD /healthz",
     "GET /pki/root.crt", "GET /pki/root.cer", "GET /pki/issuing.crt", "GET /pki/issuing.cer", "GET /pki/crl",
-    "GET /pki/issuing.crl", "GET /pki/root.crl", "POST /pki/ocsp", "GET /pki/ocsp/{encoded:path}",
+    "GET /pki/issuing.crl", "GET /pki/root.crl", "POST /pki/ocsp", "POST /pki/timestamp", "GET /pki/ocsp/{encoded:path}",
 }  # fmt: skip
 PROTOCOL = ("/oidc/", "/.well-known/")  # the OpenID Provider's endpoints authenticate by the protocol; tests/oidc
 PERSON_OF = {

@@ -352,6 +352,12 @@ def test_healthz_and_the_authoritys_files_are_for_everybody(world: World) -> Non
         assert client.get("/pki/ocsp/%21%21").headers["content-type"] == "application/ocsp-response"
         posted = client.post("/pki/ocsp", content=b"\x30\x00", headers={"content-type": "application/ocsp-request"})
         assert posted.headers["content-type"] == "application/ocsp-response"
+        stamp = {"content-type": "application/timestamp-query"}
+        for origin in ("", world.pki_origin):
+            stamped = client.post(f"{origin}/pki/timestamp", content=b"\x30\x00", headers=stamp)
+            assert stamped.headers["content-type"] == "application/timestamp-reply"
+        assert client.post("/pki/timestamp", content=b"\x30\x00").status_code == 415
+        assert client.post("/pki/timestamp", content=bytes(20_000), headers=stamp).status_code == 413
         assert client.get(world.pki_origin + "/login").status_code == 404
 
 
