@@ -6,7 +6,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-FORMATS = frozenset({"syslog", "json", "line", "journal", "audit", "probe"})
+FORMATS = frozenset({"syslog", "json", "line", "journal", "audit", "probe", "upload"})
 """What ``Record.format`` may say; the parser is chosen by it."""
 
 ERRORS = frozenset({"oversized", "undecodable", "truncated", "malformed", "too_deep"})

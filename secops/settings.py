@@ -155,6 +155,21 @@ class Ingest(Section):
     push_port: Port = Field(8446, ge=0, le=65535, description="port of the default HTTP push collector (loopback)")
 
 
+class Uploads(Section):
+    """Files that people bring."""
+
+    max_file_bytes: int = Field(2 * 2**30, ge=1024, description="largest uploaded file, as sent")
+    max_unpacked_bytes: int = Field(32 * 2**30, ge=1024, description="most that a gzip or zip file may unpack to")
+    max_ratio: int = Field(
+        200, ge=1, le=1032, description="most times its size that a gzip or zip file may unpack to; 64 MiB are free"
+    )
+    disk_bytes: int = Field(10 * 2**30, ge=1024, description="room in the state folder for files that wait to be read")
+    at_once: int = Field(2, ge=1, le=32, description="tenants whose files are read at the same time")
+    reader_memory_bytes: int = Field(
+        1 * 2**30, ge=256 * 2**20, description="memory of the process that reads a file; one that needs more is refused"
+    )
+
+
 class Detect(Section):
     """Rules and matching."""
 
@@ -237,6 +252,7 @@ class Settings(BaseSettings):
     log: Log = Log()
     index: Index = Index()
     ingest: Ingest = Ingest()
+    uploads: Uploads = Uploads()
     detect: Detect = Detect()
     alerts: Alerts = Alerts()
     demo: Demo = Demo()

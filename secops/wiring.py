@@ -22,7 +22,7 @@ from identity.oidc.settings import OidcSettings
 from identity.provider import OrganizationKind
 from identity.secretbox import AesGcmBox
 from identity.settings import IdentitySettings
-from secops import audit, migrations, outbox, private_file, status
+from secops import audit, migrations, outbox, private_file, status, uploads
 from secops.alert import queries as alerts
 from secops.alert.controls import Controls
 from secops.alert.group import raise_for_buried
@@ -101,6 +101,11 @@ class Service:
         if writer:
             log = log.model_copy(update={"kafka": log.kafka.model_copy(update={"writer": writer})})
         return open_log(log, self.log_dir, writable=True)
+
+    @property
+    def uploads_dir(self) -> Path:
+        """Where uploaded files lie until they are read."""
+        return self.settings.state / uploads.FOLDER
 
     @property
     def shares_log(self) -> bool:

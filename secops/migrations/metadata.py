@@ -13,7 +13,8 @@ import secops.source_health
 import secops.source_quotas
 import secops.sources
 import secops.store.retention_rules
-import secops.ticket.tables  # noqa: F401 - importing a module registers its tables
+import secops.ticket.tables
+import secops.uploads  # noqa: F401 - importing a module registers its tables
 from ca.tables import CaBase
 from identity.oidc import tables as oidc_tables  # noqa: F401 - likewise
 from identity.tables import Base as IdentityBase

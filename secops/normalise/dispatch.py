@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from secops.normalise.custom import CustomParser
     from secops.records import Event
 
-_JSON = frozenset({"json", "journal", "audit", "probe"})
+_JSON = frozenset({"json", "journal", "audit", "probe", "upload"})
 _KNOWN = {
     "oversized": "longer than the collector takes; the beginning is kept",
     "truncated": "the sender stopped in the middle of the message",

@@ -26,6 +26,7 @@ from secops.worker.quota import QuotaBook
 from secops.worker.shared_audit import NAME, SharedAudit
 from secops.worker.source_book import SourceBook
 from secops.worker.source_tally import SourceTally
+from secops.worker.uploads import Uploads
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping, Sequence
@@ -41,6 +42,7 @@ REFRESH_SECONDS = 0.1
 REPORT_SECONDS = 1.0
 RESTART_SECONDS = 5.0
 DRAIN_SECONDS = 5.0
+UPLOADS = "uploads"
 SOURCES = "sources"  # among the errors that the overview shows
 
 
@@ -138,7 +140,8 @@ class IngestRole:
             for name, collector in self.collectors.items()
         ]
         probing = self._guard("probes", lambda: probe_forever(self.service, self.batcher, stop), stop)
-        return [*running, probing, self._guard(AUDIT, lambda: self._feed_audit(stop), stop), self._look(stop)]
+        feeding = self._guard(UPLOADS, lambda: self._feed_uploads(stop), stop)
+        return [*running, probing, feeding, self._guard(AUDIT, lambda: self._feed_audit(stop), stop), self._look(stop)]
 
     async def _guard(self, name: str, make: Any, stop: asyncio.Event) -> None:  # noqa: ANN401 - a factory of coroutines
         """Run a collector again when it fails; its error is shown on the overview."""
@@ -171,6 +174,9 @@ class IngestRole:
                 except SinkFull:
                     pass  # the rows stay in the database; the next round tries again
             await collecting.stopped_within(stop, AUDIT_SECONDS)
+
+    async def _feed_uploads(self, stop: asyncio.Event) -> None:
+        await Uploads(self.service, self.batcher, self.log.positions(), self.counters).run(stop)
 
     async def _look(self, stop: asyncio.Event) -> None:
         """Once a second: tokens, metrics, status."""

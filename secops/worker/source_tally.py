@@ -18,6 +18,7 @@ MOST: Final = 5000  # sources of one tenant told apart between two looks
 KNOWN: Final = 50_000
 FLUSH_SECONDS: Final = 5.0
 _OWN: Final = ("secops.audit", "secops.probe")
+UPLOAD: Final = "upload"  # a file of last month is no source that fell silent
 
 
 class SourceTally:
@@ -34,7 +35,7 @@ class SourceTally:
         """Count events that are durable; the service's own trail and probes are no sources."""
         with self._lock:
             for event in events:
-                if event[DATASET].startswith(_OWN) and event[KIND] != PIPELINE_ERROR:
+                if event["agent.type"] == UPLOAD or (event[DATASET].startswith(_OWN) and event[KIND] != PIPELINE_ERROR):
                     continue
                 key = key_of(event)
                 window = self._windows.get(key)

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from secops import audit, lease, migrations, progress, searches, source_health, source_quotas, sources
+from secops import audit, lease, migrations, progress, searches, source_health, source_quotas, sources, uploads
 from secops.alert import queries, silences
 from secops.alert.find import Filter, search
 from secops.db import Database
@@ -20,6 +20,7 @@ from secops.migrations.metadata import METADATAS
 from secops.records import Level
 from secops.rulebook import drafts, switches
 from secops.store import retention_rules
+from secops.upload_files import Kept
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.live)])
@@ -173,6 +174,25 @@ def test_leases_come_to_a_database_with_cursors_and_state(empty: Database) -> No
         lease.keep(tx, held, now)
         assert progress.cursor(tx, "detect", 1) == 77
         assert progress.state(tx, "detect") == {"r": b"x"}
+
+
+def test_uploads_come_to_a_database_with_an_audit_trail(empty: Database) -> None:
+    """0006 -> 0007: what people did stays, and a file that is brought is told from one that was there before."""
+    migrations.upgrade(empty, "0006")
+    now = datetime(2026, 11, 24, tzinfo=UTC)
+    with empty.begin() as tx:
+        audit.record(tx, at=now, actor="a", action="login.success")
+    migrations.upgrade(empty)
+    kept, told = Kept("ab" * 32, 7), {"kind": "json", "columns": [], "rows": []}
+    for new in (True, False):
+        with empty.begin() as tx:
+            row, fresh = uploads.register(
+                tx, kept, tenant="north", name="a", told=told, reading=None, actor="a", machine="m", now=now
+            )
+            assert (row.tenant, row.state, fresh) == ("north", "queued", new)
+    with empty.read() as tx:
+        assert uploads.waiting(tx, "m") == {"north": 1}
+        assert audit.broken_links(tx) == []
 
 
 def test_sources_quotas_and_searches_come_to_a_database_that_holds_tokens(empty: Database) -> None:
