@@ -8,6 +8,7 @@ import resource
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import orjson
 import psutil
@@ -24,7 +25,6 @@ from secops.store.log import Log
 from secops.uploads import Reading, UploadRow, UploadState
 from secops.wiring import Service
 from secops.worker import uploads as feeding
-from zoneinfo import ZoneInfo
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 MAPPED = Reading({"@timestamp": "时间", "host.name": "主机", "message": "内容"})
@@ -77,7 +77,7 @@ class LogSink:
             self.after(self.count)
 
     def offer(self, records: Sequence[Record]) -> bool:
-        raise AssertionError("an upload never loses anything for want of room")
+        raise AssertionError(f"{len(records)} records of an upload might be lost for want of room")
 
 
 def feed(service: Service, after: Any = None) -> None:
