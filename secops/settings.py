@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from secops.errors import UserError
+
+if TYPE_CHECKING:
+    from datetime import datetime, tzinfo
 
 ROOT_TENANT = "city"
 CONFIG_NAME = "secops.toml"
@@ -153,6 +157,20 @@ class Ingest(Section):
         5514, ge=0, le=65535, description="UDP and TCP port of the default syslog collector (loopback)"
     )
     push_port: Port = Field(8446, ge=0, le=65535, description="port of the default HTTP push collector (loopback)")
+
+    @field_validator("timezone")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        try:
+            ZoneInfo(name or "Asia/Shanghai")
+        except (ValueError, OSError, KeyError) as error:  # KeyError: ZoneInfoNotFoundError
+            raise ValueError(f"unknown time zone {name!r} / 未知的时区，例如 Asia/Shanghai") from error
+        return name
+
+    def zone(self, now: datetime) -> tzinfo:
+        """The zone in which times that name none are read."""
+        own = now.astimezone().tzinfo
+        return ZoneInfo(self.timezone) if self.timezone or own is None else own
 
 
 class Uploads(Section):

@@ -29,10 +29,14 @@ HOST_LENGTH: Final = 255
 SAMPLES: Final = 5
 SAMPLE_LENGTH: Final = 500  # characters of a message that is shown as a sample
 SMOOTHING: Final = 60.0  # seconds over which the rate is averaged
+SHANGHAI: Final = timedelta(hours=8)
 SILENT: Final = timedelta(hours=1)  # as the rule rules/watch/silent-source.yml
 UNPARSED: Final = frozenset(
     {"syslog.generic", "json.generic"}
 )  # datasets of what no parser knew: kept, searchable, no fields
+HOUR: Final = 3_600_000  # milliseconds
+NEAR_HOUR: Final = 120_000  # milliseconds from a whole number of hours within which a wrong zone is the likely reason
+MOST_HOURS: Final = 14  # zones lie between UTC-12 and UTC+14
 IN_STEP: Final = 2_000  # milliseconds by which a clock may run ahead before it is worth a word
 _OTHERS: Final = ("", "")
 _ASKED_AT_ONCE: Final = 300
@@ -71,6 +75,25 @@ class SourceRow(Base):
     def ahead_ms(self) -> int:
         """By how many milliseconds its clock runs ahead of ours at least; 0 when nothing shows that it does."""
         return -self.least_lag_ms if self.least_lag_ms < -IN_STEP else 0
+
+    @property
+    def hours_off(self) -> int:
+        """By how many whole hours its times run ahead of receipt (below zero: behind), all of them lately; else 0.
+
+        A clock is seldom wrong by just that: a zone is, of a device whose times name none.
+        """
+        hours = {round(-lag / HOUR) for lag in (self.lag_ms, self.least_lag_ms)}
+        near = all(abs(lag + round(-lag / HOUR) * HOUR) <= NEAR_HOUR for lag in (self.lag_ms, self.least_lag_ms))
+        return hours.pop() if near and len(hours) == 1 and all(abs(one) <= MOST_HOURS for one in hours) else 0
+
+
+def zone_meant(hours_off: int, read_in: timedelta) -> str:
+    """The zone that a device means whose times, read in the offset ``read_in``, come out ``hours_off`` hours ahead."""
+    offset = read_in + timedelta(hours=hours_off)
+    if offset == SHANGHAI:
+        return "Asia/Shanghai"
+    hours = round(offset / timedelta(hours=1))
+    return f"Etc/GMT{-hours:+d}" if hours else "Etc/UTC"  # POSIX counts them the other way round
 
 
 @dataclass(slots=True)
@@ -166,6 +189,7 @@ def summary(row: SourceRow, now: datetime) -> dict[str, Any]:
         "events_per_second": round(row.rate_at(now), 3),
         "lag_seconds": max(0, row.lag_ms) / 1000,
         "clock_ahead_seconds": row.ahead_ms / 1000,
+        "clock_off_hours": row.hours_off,
         "quarantined": row.quarantined,
         "unparsed": row.unparsed,
     }

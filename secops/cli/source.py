@@ -130,7 +130,16 @@ def _list_health(state: Path | None, config: Path | None, as_json: bool) -> None
     with open_from(state, config) as service, service.database.read() as tx:
         now = service.clock()
         rows = [source_health.summary(row, now) for row in source_health.find(tx, tenants=None)]
-    emit(rows, as_json, lambda: table([_line(row) for row in rows], HEALTH))
+    emit(rows, as_json, lambda: "\n".join([table([_line(row) for row in rows], HEALTH), *_zone_hints(rows)]))
+
+
+def _zone_hints(rows: list[dict[str, Any]]) -> list[str]:
+    return [
+        f"{row['host']}：时间与接收时间相差 {row['clock_off_hours']:+d} 小时，像是时区不对；见设置 ingest.timezone"
+        f" / {row['host']}: its times differ from receipt by {row['clock_off_hours']:+d} h, as of a time zone; see ingest.timezone"
+        for row in rows
+        if row["clock_off_hours"]
+    ]
 
 
 def _line(row: dict[str, Any]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlencode
@@ -29,6 +30,8 @@ def listing(visit: Visit) -> Response:
     with visit.service.database.read() as tx:
         found = list(source_health.find(tx, tenants=visit.visible_tenants()))
         tokens = [one for one in sources.tokens(tx) if _sees(visit, one.tenant)]
+    read_in = visit.now.astimezone(visit.service.settings.ingest.zone(visit.now)).utcoffset() or timedelta(0)
+    off = Counter(row.hours_off for row in found if row.hours_off)
     found.sort(key=lambda row: (not row.silent_at(visit.now), -row.quarantined))
     return visit.page(
         "sources.html",
@@ -38,6 +41,9 @@ def listing(visit: Visit) -> Response:
         names=tenant_names(visit),
         senders=SENDERS,
         silence_rule=SILENCE_RULE,
+        off=off.most_common(1)[0] if off else None,
+        read_in=f"UTC{read_in / timedelta(hours=1):+g}" if read_in else "UTC",
+        meant=source_health.zone_meant(off.most_common(1)[0][0], read_in) if off else "",
         hours=int(SILENT.total_seconds() // 3600),
     )
 

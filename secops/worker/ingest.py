@@ -7,7 +7,6 @@ import gc
 import signal
 import time
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo
 
 from prometheus_client import CollectorRegistry
 from sqlalchemy.exc import SQLAlchemyError
@@ -30,7 +29,6 @@ from secops.worker.uploads import Uploads
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping, Sequence
-    from datetime import tzinfo
 
     from monitors.record import Record
     from secops.source_quotas import Usage
@@ -56,7 +54,7 @@ class IngestRole:
         self.counters = collecting.Counters()
         self.tokens: Mapping[str, str] = {}
         self._tokens_read = 0.0
-        self.zone = _zone(service)
+        self.zone = service.settings.ingest.zone(service.clock())
         settings = service.settings.ingest
         self.quota = QuotaBook(Quota(settings.events_per_second, settings.bytes_per_day), time.monotonic)
         self.batcher = Batcher(
@@ -250,13 +248,6 @@ class IngestRole:
             },
             "errors": {**self.errors, **{f"parser {b.tenant}/{b.file}": f"{b.zh} / {b.en}" for b in self.shelf.broken}},
         }
-
-
-def _zone(service: Service) -> tzinfo:
-    """Give the zone of times that name none."""
-    name = service.settings.ingest.timezone
-    own = service.clock().astimezone().tzinfo
-    return ZoneInfo(name) if name or own is None else own
 
 
 def run(service: Service) -> None:

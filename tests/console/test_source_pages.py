@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from datetime import timedelta
+from html import unescape
 
 import pytest
 
@@ -27,9 +28,11 @@ def people(world: World) -> None:
     world.add("north-admin", Role.SYSTEM_ADMIN, organization="north")
 
 
-def arrive(world: World, host: str, text: str = "hello", *, tenant: str = "city", kind: str = "syslog") -> int:
-    """An event of a host is noted as the ingest role does; gives the source's id."""
-    raw = f"<38>1 {world.clock():%Y-%m-%dT%H:%M:%SZ} {host} app - - - {text}".encode()
+def arrive(
+    world: World, host: str, text: str = "hello", *, tenant: str = "city", kind: str = "syslog", hours: int = 0
+) -> int:
+    """An event of a host, whose clock is ``hours`` ahead, is noted as the ingest role does; gives the source's id."""
+    raw = f"<38>1 {world.clock() + timedelta(hours=hours):%Y-%m-%dT%H:%M:%SZ} {host} app - - - {text}".encode()
     windows: dict[source_health.Key, Window] = {}
     for event in normalise([Record(raw, world.clock(), kind, "192.0.2.1:1", tenant, "syslog")]):
         windows.setdefault(key_of(event), Window()).add(event)
@@ -48,6 +51,22 @@ def test_every_page_opens_in_both_languages_for_who_reads_sources(world: World, 
                 assert "%(" not in open_page(client, path, within=1).text.replace("%s\\n", "")
     with world.client("inspector") as client:
         assert client.get(path).status_code == 403
+
+
+def test_times_off_by_whole_hours_are_shown_with_the_setting_that_mends_them(world: World) -> None:
+    with world.client("officer") as client:
+        arrive(world, "in-step")
+        assert "timezone" not in client.get("/sources").text
+        number = arrive(world, "switch-of-another-zone", hours=8)
+        page = client.get("/sources").text
+        assert "1 个来源的时间与接收时间相差 +8 小时" in page
+        read_in = world.clock().astimezone().utcoffset() or timedelta(0)
+        assert f'timezone = "{source_health.zone_meant(8, read_in)}"' in unescape(page)
+        assert "差 +8 小时" in client.get(f"/sources/{number}").text
+        found = client.get("/api/v1/sources").json()["sources"]
+        assert {one["host"]: one["clock_off_hours"] for one in found}["switch-of-another-zone"] == 8
+        arrive(world, "switch-of-another-zone")
+        assert "timezone" not in client.get("/sources").text
 
 
 @pytest.mark.parametrize("kind", list(SENDERS))

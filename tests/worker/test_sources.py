@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from monitors.record import Record
 from secops import migrations, source_health
 from secops.db import Database
 from secops.normalise import normalise
-from secops.source_health import SourceRow
+from secops.settings import Ingest
+from secops.source_health import SourceRow, zone_meant
 from secops.worker.source_tally import FLUSH_SECONDS, MOST, SourceTally
 
 AT = datetime(2026, 11, 24, 8, tzinfo=UTC)
@@ -74,6 +78,37 @@ def test_a_clock_ahead_is_told_also_when_it_is_not_believed(database: Database) 
     tally.add(normalise([syslog("a", "x", late=-600), syslog("b", "x", late=-3 * 86_400), syslog("c", "x")]))
     rows = stored(database, tally, 1.0)
     assert [rows["city", host].ahead_ms for host in "abc"] == [600_000, 3 * 86_400_000, 0]
+
+
+def test_times_off_by_whole_hours_look_like_a_zone(database: Database) -> None:
+    late = {
+        "ahead": -8 * 3600,
+        "behind": 8 * 3600 + 40,
+        "slow": 7 * 3600 + 1300,
+        "right": 5,
+        "years": 20 * 365 * 86_400,
+    }
+    tally = SourceTally(0.0)
+    tally.add(normalise([syslog(host, "x", late=seconds) for host, seconds in late.items()]))
+    tally.add(normalise([syslog("backlog", "x", late=seconds) for seconds in (3600, 2000, 3)]))
+    rows = stored(database, tally, 1.0)
+    assert {host: rows["city", host].hours_off for host in (*late, "backlog")} == {
+        "ahead": 8, "behind": -8, "slow": 0, "right": 0, "years": 0, "backlog": 0,
+    }  # fmt: skip
+
+
+@given(st.integers(-12, 14), st.integers(-12, 14))
+def test_the_zone_named_is_the_one_that_the_device_means(means: int, read_in: int) -> None:
+    named = ZoneInfo(zone_meant(means - read_in, timedelta(hours=read_in)))
+    assert AT.astimezone(named).utcoffset() == timedelta(hours=means)
+
+
+def test_a_zone_that_nobody_knows_is_refused_before_the_service_starts() -> None:
+    assert Ingest(timezone="Asia/Shanghai").zone(AT) == ZoneInfo("Asia/Shanghai")
+    assert AT.astimezone(Ingest().zone(AT)).utcoffset() == AT.astimezone().utcoffset(), "this machine's own"
+    for wrong in ("Asia/Nowhere", "../../etc/passwd", "UTC+8"):
+        with pytest.raises(ValueError, match="unknown time zone"):
+            Ingest(timezone=wrong)
 
 
 def test_hosts_without_number_share_a_row_and_are_counted(database: Database) -> None:
