@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from cryptography.hazmat.primitives import hashes, serialization
 
 from ca import building, ledger, lint, vetting
 from ca.errors import CaError
-from ca.tables import CertificateRecord
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from cryptography import x509
@@ -63,10 +63,12 @@ class Issuance:
         """
         builder = building.builder(plan, issuer, self._settings, self._policy)
         draft = self._lint_key.certificate(builder)
-        record = _record_of(plan, draft.tbs_certificate_bytes, account_id=account_id, now=now)
-        record.issuer_sha256 = building.key_sha256(signer.public_key())
-        record.requested_by, record.approved_by = requested_by[:200], approved_by[:200]
-        self._record(record, now)
+        record = _record_of(plan, draft.tbs_certificate_bytes, account_id=account_id, now=now) | {
+            "issuer_sha256": building.key_sha256(signer.public_key()),
+            "requested_by": requested_by[:200],
+            "approved_by": approved_by[:200],
+        }
+        number = self._record(record, now)
         self._lint(draft, plan, issuer, approved_by, now)
         certificate = signer.certificate(builder)
         if certificate.tbs_certificate_bytes != draft.tbs_certificate_bytes:
@@ -75,19 +77,19 @@ class Issuance:
                 "签发内容与登记不一致，证书已作废",
                 "what was signed is not what was recorded; the certificate was not given out",
             )
-        self._publish(record, certificate, approved_by, now)
+        self._publish(number, certificate, plan, approved_by, now)
         return certificate
 
-    def _record(self, record: CertificateRecord, now: datetime) -> None:
+    def _record(self, record: Mapping[str, Any], now: datetime) -> int:
         with self._database.begin() as tx:
             ledger.lock(tx)
             ledger.check_clock(tx, self._settings, now)
-            held_by = ledger.holders(tx, record.key_sha256)
-            vetting.refuse("ca.lint", lint.check_holders(record.subject_sha256, held_by))
-            tx.add(record)
-            ledger.event(
-                tx, "recorded", serial=record.serial, actor=record.requested_by, detail=record.profile, now=now
-            )
+            held_by = ledger.holders(tx, record["key_sha256"])
+            vetting.refuse("ca.lint", lint.check_holders(record["subject_sha256"], held_by))
+            number = ledger.record(tx, record)
+            serial, actor, profile = record["serial"], record["requested_by"], record["profile"]
+            ledger.event(tx, "recorded", serial=serial, actor=actor, detail=profile, now=now)
+            return number
 
     def _lint(
         self, draft: x509.Certificate, plan: building.Plan, issuer: x509.Certificate | None, actor: str, now: datetime
@@ -99,17 +101,20 @@ class Issuance:
                 ledger.event(tx, "refused", serial=f"{plan.serial:032x}", actor=actor, detail=codes, now=now)
         vetting.refuse("ca.lint", findings)
 
-    def _publish(self, record: CertificateRecord, certificate: x509.Certificate, actor: str, now: datetime) -> None:
+    def _publish(
+        self, number: int, certificate: x509.Certificate, plan: building.Plan, actor: str, now: datetime
+    ) -> None:
         with self._database.begin() as tx:
             fingerprint = certificate.fingerprint(hashes.SHA256()).hex()
             ledger.publish(
                 tx,
-                record.id,
+                number,
                 der=certificate.public_bytes(serialization.Encoding.DER),
                 fingerprint=fingerprint,
                 now=now,
             )
-            ledger.event(tx, "issued", serial=record.serial, actor=actor, detail=record.profile, now=now)
+            serial = f"{plan.serial:032x}"
+            ledger.event(tx, "issued", serial=serial, actor=actor, detail=plan.profile_name, now=now)
 
 
 def new_serial() -> int:
@@ -117,18 +122,18 @@ def new_serial() -> int:
     return secrets.randbits(127) | 1 << 127
 
 
-def _record_of(plan: building.Plan, tbs: bytes, *, account_id: str, now: datetime) -> CertificateRecord:
+def _record_of(plan: building.Plan, tbs: bytes, *, account_id: str, now: datetime) -> dict[str, Any]:
     values = {attribute.rfc4514_attribute_name: str(attribute.value) for attribute in plan.subject}
-    return CertificateRecord(
-        serial=f"{plan.serial:032x}",
-        profile=plan.profile_name,
-        common_name=values["CN"],
-        organization=values["O"],
-        account_id=account_id,
-        key_sha256=plan.key_sha256,
-        subject_sha256=plan.subject_sha256,
-        not_before=plan.not_before,
-        not_after=plan.not_after,
-        recorded_at=now,
-        tbs=tbs,
-    )
+    return {
+        "serial": f"{plan.serial:032x}",
+        "profile": plan.profile_name,
+        "common_name": values["CN"],
+        "organization": values["O"],
+        "account_id": account_id,
+        "key_sha256": plan.key_sha256,
+        "subject_sha256": plan.subject_sha256,
+        "not_before": plan.not_before,
+        "not_after": plan.not_after,
+        "recorded_at": now,
+        "tbs": tbs,
+    }

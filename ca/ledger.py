@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import sqlalchemy as sa
 
 from ca.errors import CaError
 from ca.requests import CertificateRow, CertificateState, State
-from ca.tables import CaEvent, CertificateRecord, CrlRecord, Revocation, SignedCertificate
+from ca.tables import CaBase, CaEvent, CertificateRecord, CrlRecord, Revocation, SignedCertificate
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy.orm import Session
@@ -34,6 +34,12 @@ _LOCK = 0x5EC0_0002  # PostgreSQL advisory lock: one writer of the books at a ti
 _SERIAL_DIGITS = 32
 
 
+# Plain inserts, not objects: thousands are issued at once when a unit gets its certificates.
+_RECORD, _SIGNED, _EVENT = (
+    sa.insert(CaBase.metadata.tables[table.__tablename__]) for table in (CertificateRecord, SignedCertificate, CaEvent)
+)
+
+
 def normal_serial(text: str) -> str:
     """Give 32 lower-case hexadecimal digits for a serial as people and tools write it (``0A:1B``, ``0x0a1b``).
 
@@ -51,18 +57,20 @@ def lock(tx: Session) -> None:
         tx.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
 
 
+_NEWEST = sa.select(
+    sa.select(sa.func.max(CertificateRecord.recorded_at)).scalar_subquery(),
+    sa.select(sa.func.max(Revocation.revoked_at)).scalar_subquery(),
+    sa.select(sa.func.max(CrlRecord.this_update)).scalar_subquery(),
+)
+
+
 def check_clock(tx: Session, settings: Settings, now: datetime) -> None:
     """Refuse to go on when the clock stands behind the newest thing in the books.
 
     Raises:
         CaError: ``ca.clock``.
     """
-    newest = [
-        tx.scalar(sa.select(sa.func.max(CertificateRecord.recorded_at))),
-        tx.scalar(sa.select(sa.func.max(Revocation.revoked_at))),
-        tx.scalar(sa.select(sa.func.max(CrlRecord.this_update))),
-    ]
-    latest = max((at for at in newest if at is not None), default=now)
+    latest = max((at for at in tx.execute(_NEWEST).one() if at is not None), default=now)
     if now < latest - timedelta(seconds=settings.clock_tolerance_seconds):
         raise CaError(
             "ca.clock",
@@ -72,16 +80,28 @@ def check_clock(tx: Session, settings: Settings, now: datetime) -> None:
         )
 
 
+_HOLDERS = (
+    sa.select(CertificateRecord.subject_sha256)
+    .where(CertificateRecord.key_sha256 == sa.bindparam("key_sha256"))
+    .distinct()
+)
+
+
 def holders(tx: Session, key_sha256: str) -> Sequence[str]:
     """Give the subjects (hashes) in whose records a key stands."""
-    return tx.scalars(
-        sa.select(CertificateRecord.subject_sha256).where(CertificateRecord.key_sha256 == key_sha256).distinct()
-    ).all()
+    return tx.scalars(_HOLDERS, {"key_sha256": key_sha256}).all()
 
 
 def event(tx: Session, kind: EventKind, *, serial: str, actor: str, detail: str, now: datetime) -> None:
     """Append to the authority's diary."""
-    tx.add(CaEvent(at=now, kind=kind, serial=serial, actor=actor[:200], detail=detail[:1000]))
+    row = {"at": now, "kind": kind, "serial": serial, "actor": actor[:200], "detail": detail[:1000]}
+    tx.connection().execute(_EVENT, row)
+
+
+def record(tx: Session, row: Mapping[str, Any]) -> int:
+    """Keep what is about to be signed (the columns of ``CertificateRecord``); gives its number."""
+    [number] = tx.connection().execute(_RECORD, row).inserted_primary_key or [0]
+    return int(number)
 
 
 def by_serial(tx: Session, serial: str) -> CertificateRecord | None:
@@ -91,7 +111,8 @@ def by_serial(tx: Session, serial: str) -> CertificateRecord | None:
 
 def publish(tx: Session, record_id: int, *, der: bytes, fingerprint: str, now: datetime) -> None:
     """Keep the certificate that came of a record."""
-    tx.add(SignedCertificate(certificate_id=record_id, signed_at=now, fingerprint_sha256=fingerprint, der=der))
+    row = {"certificate_id": record_id, "signed_at": now, "fingerprint_sha256": fingerprint, "der": der}
+    tx.connection().execute(_SIGNED, row)
 
 
 def revoke(tx: Session, serial: str, *, reason: str, actor: str, now: datetime) -> None:
