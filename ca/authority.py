@@ -34,6 +34,7 @@ from ca.requests import (
 )
 from ca.signer import Signer, write_file
 from ca.stamping import Stamper
+from ca.together import Together
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -81,6 +82,7 @@ class Authority:
         """Load certificates and the issuing key; use ``open``, which says what is missing."""
         self._directory = directory
         self._database = database
+        self._books = Together(database)
         self._settings = settings
         self._profiles: Profiles = read_profiles()
         self._root = _read_certificate(directory / "root.pem")
@@ -340,7 +342,7 @@ class Authority:
             dns_names=request.dns_names,
             ip_addresses=request.ip_addresses,
         )
-        run = Issuance(self._database, self._settings, self._profiles, self._lint_key)
+        run = Issuance(self._books, self._settings, self._profiles, self._lint_key)
         return run.certify(
             plan,
             issuer=self._issuing,
@@ -414,7 +416,7 @@ class Authority:
 def _found(directory: Path, database: Transactions, settings: Settings, now: datetime) -> None:
     """Make root and issuing authority in ``directory``."""
     profiles = read_profiles()
-    run = Issuance(database, settings, profiles, Signer.generate())
+    run = Issuance(Together(database), settings, profiles, Signer.generate())
     root_key = Signer.create(directory / "offline", "root")
     root_plan = _authority_plan("root", root_key, profiles, settings, issuer=None, now=now)
     root = run.certify(root_plan, issuer=None, signer=root_key, requested_by="ca", approved_by="ca", now=now)

@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 
     from cryptography import x509
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+    from sqlalchemy.orm import Session
 
     from ca.profiles import Profiles
-    from ca.requests import Transactions
     from ca.settings import Settings
+    from ca.together import Together
 
 
 class CertificateSigner(Protocol):
@@ -37,10 +38,8 @@ class CertificateSigner(Protocol):
 class Issuance:
     """One pass of record, lint, sign, publish, for whichever issuer."""
 
-    def __init__(
-        self, database: Transactions, settings: Settings, profiles: Profiles, lint_key: CertificateSigner
-    ) -> None:
-        self._database = database
+    def __init__(self, books: Together, settings: Settings, profiles: Profiles, lint_key: CertificateSigner) -> None:
+        self._books = books
         self._settings = settings
         self._policy = profiles.policy
         self._lint_key = lint_key
@@ -81,7 +80,7 @@ class Issuance:
         return certificate
 
     def _record(self, record: Mapping[str, Any], now: datetime) -> int:
-        with self._database.begin() as tx:
+        def write(tx: Session) -> int:
             ledger.lock(tx)
             ledger.check_clock(tx, self._settings, now)
             held_by = ledger.holders(tx, record["key_sha256"])
@@ -91,30 +90,28 @@ class Issuance:
             ledger.event(tx, "recorded", serial=serial, actor=actor, detail=profile, now=now)
             return number
 
+        return self._books.write(write)
+
     def _lint(
         self, draft: x509.Certificate, plan: building.Plan, issuer: x509.Certificate | None, actor: str, now: datetime
     ) -> None:
         findings = lint.check_certificate(draft, plan.profile, issuer)
         if findings:
-            with self._database.begin() as tx:
-                codes = ",".join(finding.code for finding in findings)
-                ledger.event(tx, "refused", serial=f"{plan.serial:032x}", actor=actor, detail=codes, now=now)
+            serial, codes = f"{plan.serial:032x}", ",".join(finding.code for finding in findings)
+            self._books.write(lambda tx: ledger.event(tx, "refused", serial=serial, actor=actor, detail=codes, now=now))
         vetting.refuse("ca.lint", findings)
 
     def _publish(
         self, number: int, certificate: x509.Certificate, plan: building.Plan, actor: str, now: datetime
     ) -> None:
-        with self._database.begin() as tx:
-            fingerprint = certificate.fingerprint(hashes.SHA256()).hex()
-            ledger.publish(
-                tx,
-                number,
-                der=certificate.public_bytes(serialization.Encoding.DER),
-                fingerprint=fingerprint,
-                now=now,
-            )
-            serial = f"{plan.serial:032x}"
+        der = certificate.public_bytes(serialization.Encoding.DER)
+        fingerprint, serial = certificate.fingerprint(hashes.SHA256()).hex(), f"{plan.serial:032x}"
+
+        def write(tx: Session) -> None:
+            ledger.publish(tx, number, der=der, fingerprint=fingerprint, now=now)
             ledger.event(tx, "issued", serial=serial, actor=actor, detail=plan.profile_name, now=now)
+
+        self._books.write(write)
 
 
 def new_serial() -> int:
