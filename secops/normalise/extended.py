@@ -5,8 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from secops.normalise import appliance
+from secops.normalise.schema import number
+from secops.normalise.times import MONTHS, epoch, iso
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import tzinfo
+
     from secops.records import Event
 
 _KNOWN: Final = {"sangfor": "sangfor.af", "hillstone": "hillstone.stoneos", "topsec": "topsec.firewall"}
@@ -38,6 +43,7 @@ _OWN: Final = frozenset(
     {"signature_update", "signature_fail", "firmware_update", "firmware_fail", "license_expire", "ha_switch"}
 )
 _TRAFFIC: Final = ("traffic", "session", "connection", "control", "flow", "访问控制", "流量", "会话", "应用控制", "nat")
+_SEVERE: Final = ((9, "critical"), (7, "high"), (4, "medium"), (0, "low"))
 
 
 class Header(NamedTuple):
@@ -51,6 +57,12 @@ class Header(NamedTuple):
     severity: str
 
 
+def malformed(event: Event, form: str) -> None:
+    """Mark a message of ``form`` without a whole header; it keeps its text."""
+    event["event.module"], event["event.dataset"] = form, f"{form}.event"
+    event["tags"] = [*event.get("tags", ()), f"malformed_{form}"]
+
+
 def identify(event: Event, header: Header, dataset: str) -> None:
     """Say which device speaks; of a vendor whose messages have rules of their own it gets the dataset."""
     vendor = header.vendor.lower()
@@ -62,6 +74,34 @@ def identify(event: Event, header: Header, dataset: str) -> None:
     appliance.keyword(event, "event.code", header.event)
     if header.name:
         event["message"] = header.name
+
+
+def take(event: Event, fields: Mapping[str, str], keywords: Mapping[str, str], counts: Mapping[str, str]) -> None:
+    """Put the fields that are plain words or numbers where ECS has them."""
+    for key, field in keywords.items():
+        if key in fields:
+            appliance.keyword(event, field, fields[key])
+    for key, field in counts.items():
+        if key in fields:
+            appliance.count(event, field, fields[key])
+
+
+def severity(written: str) -> str:
+    """Read a severity from 0 to 10, or a vendor's word; "" for words that nobody knows."""
+    if written.isascii() and written.isdigit() and len(written) <= 2:  # noqa: PLR2004 - 0 to 10
+        return next(name for least, name in _SEVERE if int(written) >= least)
+    return appliance.level(written)
+
+
+def moment(written: str, zone: tzinfo) -> str | None:
+    """Read milliseconds since 1970, ``MMM dd yyyy HH:mm:ss[.SSS][ zone]`` or ISO 8601."""
+    if written.isascii() and written.isdigit() and 0 < len(written) <= 19:  # noqa: PLR2004 - below 2**64
+        return epoch(int(written))
+    words = written[:40].split()
+    if len(words) >= 4 and words[0] in MONTHS and number(words[1]) is not None:  # noqa: PLR2004 - month, day, year, time
+        stamp = f"{words[2]}-{MONTHS[words[0]]:02d}-{int(words[1][:2]):02d}T{words[3]}"
+        return iso(stamp + ("Z" if words[4:5] in (["UTC"], ["GMT"]) else ""), zone)
+    return iso(written[:40].replace(" ", "T", 1), zone) if written[4:5] == "-" else None
 
 
 def report(event: Event, header: Header, severity: str, deed: str, more: str) -> None:

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secops.normalise.parsers.cef import moment, read, read_extension
+from secops.normalise.extended import moment
+from secops.normalise.parsers.cef import read, read_extension
 from secops.normalise.times import SHANGHAI
 
 WORDS = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), max_size=40).map(str.strip)

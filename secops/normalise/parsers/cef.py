@@ -10,14 +10,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from secops.normalise import appliance
-from secops.normalise.extended import Header, identify, report
+from secops.normalise.extended import Header, identify, malformed, moment, report, severity, take
 from secops.normalise.parser import MessageParser
-from secops.normalise.schema import MAX_KEYS, MAX_VALUE, number
-from secops.normalise.times import MONTHS, epoch, iso
+from secops.normalise.schema import MAX_KEYS, MAX_VALUE
 
 if TYPE_CHECKING:
-    from datetime import tzinfo
-
     from secops.normalise.parser import Desk
     from secops.records import Event
 
@@ -25,7 +22,6 @@ _HEADER: Final = 7  # version, vendor, product, version, class, name, severity
 _KEY: Final = 64  # characters of the longest key
 _SIGNS: Final = 20_000  # equals signs of one message that are looked at
 _MARKS: Final = str.maketrans("", "", "_.-[]")
-_SEVERE: Final = ((9, "critical"), (7, "high"), (4, "medium"), (0, "low"))
 
 _KEYWORDS: Final = {
     "app": "network.protocol", "cat": "event.provider", "outcome": "event.reason", "reason": "event.reason",
@@ -58,8 +54,7 @@ def parse(event: Event, message: str, desk: Desk) -> None:
     """Read one message; one without a whole header keeps its text and is marked."""
     found = read(message)
     if found is None:
-        event["event.module"], event["event.dataset"] = "cef", "cef.event"
-        event["tags"] = [*event.get("tags", ()), "malformed_cef"]
+        malformed(event, "cef")
         return
     header, extension = found
     identify(event, header, "cef.event")
@@ -78,7 +73,7 @@ def parse(event: Event, message: str, desk: Desk) -> None:
     report(
         event,
         header,
-        _severity(header.severity),
+        severity(header.severity),
         extension.get("act", ""),
         " ".join(extension.get(key, "") for key in ("cat", "outcome", "reason")),
     )
@@ -189,12 +184,6 @@ def _labelled(extension: dict[str, str]) -> dict[str, str]:
     }
 
 
-def _severity(written: str) -> str:
-    if written.isascii() and written.isdigit() and len(written) <= 2:  # noqa: PLR2004 - 0 to 10
-        return next(name for least, name in _SEVERE if int(written) >= least)
-    return appliance.level(written)
-
-
 def _time(event: Event, extension: dict[str, str], desk: Desk) -> None:
     for key in ("rt", "end", "start"):
         claimed = moment(extension.get(key, ""), desk.zone)
@@ -203,24 +192,8 @@ def _time(event: Event, extension: dict[str, str], desk: Desk) -> None:
             return
 
 
-def moment(written: str, zone: tzinfo) -> str | None:
-    """Read milliseconds since 1970, ``MMM dd yyyy HH:mm:ss[.SSS][ zone]`` or ISO 8601."""
-    if written.isascii() and written.isdigit() and 0 < len(written) <= 19:  # noqa: PLR2004 - below 2**64
-        return epoch(int(written))
-    words = written[:40].split()
-    if len(words) >= 4 and words[0] in MONTHS and number(words[1]) is not None:  # noqa: PLR2004 - month, day, year, time
-        stamp = f"{words[2]}-{MONTHS[words[0]]:02d}-{int(words[1][:2]):02d}T{words[3]}"
-        return iso(stamp + ("Z" if words[4:5] in (["UTC"], ["GMT"]) else ""), zone)
-    return iso(written[:40].replace(" ", "T", 1), zone) if written[4:5] == "-" else None
-
-
 def _fields(event: Event, extension: dict[str, str]) -> None:
-    for key, field in _KEYWORDS.items():
-        if key in extension:
-            appliance.keyword(event, field, extension[key])
-    for key, field in _COUNTS.items():
-        if key in extension:
-            appliance.count(event, field, extension[key])
+    take(event, extension, _KEYWORDS, _COUNTS)
     get = extension.get
     appliance.endpoint(event, "source", get("src") or get("c6a2"), get("spt"))
     appliance.endpoint(event, "destination", get("dst") or get("c6a3"), get("dpt"))

@@ -9,9 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from secops.normalise import appliance
-from secops.normalise.extended import Header, identify, report
+from secops.normalise.extended import Header, identify, malformed, moment, report, severity, take
 from secops.normalise.parser import MessageParser
-from secops.normalise.parsers.cef import moment
 from secops.normalise.schema import MAX_KEYS, MAX_VALUE
 
 if TYPE_CHECKING:
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from secops.records import Event
 
 _V1: Final = 5  # version, vendor, product, version, event
-_SEVERE: Final = ((9, "critical"), (7, "high"), (4, "medium"), (0, "low"))
 _TAB: Final = "\t"
 _DIGITS: Final = 4  # hexadecimal digits of the longest delimiter
 
@@ -50,8 +48,7 @@ def parse(event: Event, message: str, desk: Desk) -> None:
     """Read one message; one without a whole header keeps its text and is marked."""
     found = read(message)
     if found is None:
-        event["event.module"], event["event.dataset"] = "leef", "leef.event"
-        event["tags"] = [*event.get("tags", ()), "malformed_leef"]
+        malformed(event, "leef")
         return
     header, fields = found
     identify(event, header, "leef.event")
@@ -60,11 +57,10 @@ def parse(event: Event, message: str, desk: Desk) -> None:
     if claimed:
         desk.stamp(event, claimed)
     _fields(event, fields)
-    severity = _severity(fields.get("sev", ""))
     report(
         event,
         header,
-        severity,
+        severity(fields.get("sev", "")),
         fields.get("action", "") or fields.get("act", ""),
         " ".join(fields.get(key, "") for key in ("cat", "reason")),
     )
@@ -117,19 +113,8 @@ def read_fields(text: str, delimiter: str) -> dict[str, str]:
     return found
 
 
-def _severity(written: str) -> str:
-    if written.isascii() and written.isdigit() and len(written) <= 2:  # noqa: PLR2004 - 1 to 10
-        return next(name for least, name in _SEVERE if int(written) >= least)
-    return appliance.level(written) if written else ""
-
-
 def _fields(event: Event, fields: dict[str, str]) -> None:
-    for key, field in _KEYWORDS.items():
-        if key in fields:
-            appliance.keyword(event, field, fields[key])
-    for key, field in _COUNTS.items():
-        if key in fields:
-            appliance.count(event, field, fields[key])
+    take(event, fields, _KEYWORDS, _COUNTS)
     get = fields.get
     appliance.endpoint(event, "source", get("src") or get("identSrc"), get("srcPort"))
     appliance.endpoint(event, "destination", get("dst"), get("dstPort"))
