@@ -16,7 +16,6 @@ class IdentitySettings(BaseModel):
 
     city_name_zh: str = Field(default="市政府", min_length=1, max_length=100)
     city_name_en: str = Field(default="City Government", min_length=1, max_length=100)
-    totp_issuer: str = Field(default="secops", pattern=r"^[^:]{1,60}$")  # a colon separates issuer and name in otpauth
 
     argon2_memory_kib: int = Field(default=19_456, ge=8, le=4_194_304)
     argon2_time_cost: int = Field(default=2, ge=1, le=100)

@@ -12,7 +12,6 @@ from typing import Final, NamedTuple
 LONGEST_TXNR: Final = 9  # digits: 1 to 999,999,999
 LONGEST_COMMAND: Final = 32
 LONGEST_LENGTH: Final = 9  # digits of DATALEN
-MOST_HEADER: Final = LONGEST_TXNR + LONGEST_COMMAND + LONGEST_LENGTH + 3
 SOFTWARE: Final = "secops"
 _LF: Final = 0x0A
 _HEADER: Final = re.compile(rb"([0-9]{1,9}) ([0-9A-Za-z]{1,32}) ([0-9]{1,9}) ")

@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from secops.db import Database
     from secops.evidence.bundle import Pack
     from secops.lease import Lease
-    from secops.match.detector import Detector
     from secops.normalise.custom import CustomParser
     from secops.records import Alert, Match, RuleInfo, Ticket
     from secops.store.index import Index
@@ -125,33 +124,6 @@ class Passed(NamedTuple):
     changes: Mapping[str, bytes | None]  # of the detector's state
     tally: Mapping[tuple[str, str], stats.Tally]
     costs: Mapping[str, tuple[int, int]]  # rule id -> evaluations, CPU microseconds
-
-
-def detect_next(
-    log: Log,
-    database: Database,
-    detector: Detector,
-    rules: Mapping[str, RuleInfo],
-    partition: int,
-    *,
-    offset: int,
-    limit: int,
-    now: datetime,
-    controls: Controls = NO_CONTROLS,
-) -> tuple[int, int]:
-    """Store -> match -> alert: match the next events; alerts, state and cursor are one commit.
-
-    Gives the next offset and the number of matches. After an error the detector's memory is ahead of what is stored:
-    throw it away and make a new one from the stored state.
-    """
-    events = log.read(partition, offset, limit)
-    if not events:
-        return offset, 0
-    matches = about(detector.run(events), events)
-    next_offset = EventId.parse(events[-1][EVENT_ID]).offset + 1  # not offset + len: retention may have moved the start
-    passed = Passed(matches, detector.take_changes(), detector.take_tally(), {})
-    commit_detected(database, passed, rules, now=now, cursors={partition: next_offset}, controls=controls)
-    return next_offset, len(matches)
 
 
 def commit_detected(

@@ -13,8 +13,6 @@ from identity.tables import Base
 if TYPE_CHECKING:
     from identity.oidc.clients import Client
 
-BigId = sa.BigInteger().with_variant(sa.Integer, "sqlite")
-
 
 class ClientRow(Base):
     """A registered relying party."""

@@ -7,16 +7,14 @@ Everything here is signed.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import ssl
 from typing import Final
-from urllib.parse import unquote
 
 from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
+from ca.revocation import decode_get
 from secops.api.problems import Refusal
 
 OCSP_RESPONSE: Final = "application/ocsp-response"
@@ -61,11 +59,7 @@ def root_crl(request: Request) -> Response:
 
 def ocsp_get(encoded: str, request: Request) -> Response:
     """Answer an OCSP request in the address: base64 of DER, URL-encoded."""
-    try:
-        body = base64.b64decode(unquote(encoded), validate=True)
-    except (binascii.Error, ValueError):
-        body = b""  # answered with malformedRequest, as OCSP has it
-    return _ocsp(request, body)
+    return _ocsp(request, decode_get(encoded))
 
 
 async def ocsp_post(request: Request) -> Response:

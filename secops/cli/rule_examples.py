@@ -17,7 +17,7 @@ from secops.normalise import normalise
 from secops.records import EVENT_ID
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from secops.match.rule import Rule
     from secops.records import Event
@@ -144,8 +144,3 @@ def _run(rule: Rule, ruleset: RuleSet, sample: Sequence[Mapping[str, Any]], *, w
         matches += detector.tick(until, read_to_end=True)
     count = sum(match.rule_id == rule.id for match in matches)
     return "" if count == wanted else f"gives {count} matches instead of {int(wanted)}"
-
-
-def samples_of(rules: Iterable[Rule]) -> int:
-    """How many examples the rules carry."""
-    return sum(len(rule.examples.match) + len(rule.examples.no_match) for rule in rules)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from secrets import token_bytes
 from typing import TYPE_CHECKING, Final
 
-import pyotp
 import segno
 
+from identity import totp
 from identity.provider import IdentityError
 from secops.api.problems import Refusal
 from secops.console.visit import Access, Page, Routes
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from secops.console.visit import Visit
 
 ISSUER: Final = "SecOps"
-SECRET_LENGTH: Final = 32  # base32 characters: 160 bits, as RFC 4226 recommends
 
 
 class LinkDead(Refusal):
@@ -129,8 +129,8 @@ def _page(
     status: int = 200,
     **context: object,
 ) -> Response:
-    secret = secret or pyotp.random_base32(SECRET_LENGTH)
-    uri = pyotp.TOTP(secret).provisioning_uri(name=username, issuer_name=ISSUER)
+    secret = secret or totp.new_secret(token_bytes)
+    uri = totp.otpauth_uri(secret, username=username, issuer=ISSUER)
     return visit.page(
         template,
         status,

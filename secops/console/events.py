@@ -39,7 +39,6 @@ SHOWN_FIRST: Final = (
     "event.outcome",
     TENANT,
 )
-QUARANTINE: Final = "event.kind:pipeline_error"
 EXPORTED: Final = 10_000
 BUCKETS: Final = 60
 PICTURE_SECONDS: Final = 0.3  # a search that took longer is not repeated for the chart and each facet

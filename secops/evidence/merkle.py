@@ -70,52 +70,6 @@ def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes],
     return last == 0 and hmac.compare_digest(computed, root)
 
 
-def consistency_proof(leaves: Sequence[bytes], old_size: int) -> list[bytes]:
-    """Prove that the tree of the first ``old_size`` leaves is a prefix of this one (RFC 6962 section 2.1.2).
-
-    Raises:
-        ValueError: ``old_size`` is not between 1 and the number of leaves.
-    """
-    if not 0 < old_size <= len(leaves):
-        raise ValueError(f"a proof from {old_size} to {len(leaves)} leaves does not exist")
-    return _subproof(leaves, old_size, whole=True)
-
-
-def _subproof(leaves: Sequence[bytes], old_size: int, *, whole: bool) -> list[bytes]:
-    if old_size == len(leaves):
-        return [] if whole else [tree_hash(leaves)]
-    split = _split(len(leaves))
-    if old_size <= split:
-        return [*_subproof(leaves[:split], old_size, whole=whole), tree_hash(leaves[split:])]
-    return [*_subproof(leaves[split:], old_size - split, whole=False), tree_hash(leaves[:split])]
-
-
-def verify_consistency(old_size: int, size: int, old_root: bytes, root: bytes, proof: Sequence[bytes]) -> bool:
-    """Check a consistency proof (RFC 9162 section 2.1.4.2)."""
-    if not 0 < old_size <= size:
-        return False
-    if old_size == size:
-        return not proof and hmac.compare_digest(old_root, root)
-    path = [old_root, *proof] if old_size & (old_size - 1) == 0 else list(proof)
-    if not path:
-        return False
-    node, last = old_size - 1, size - 1
-    while node % 2:
-        node, last = node >> 1, last >> 1
-    old, new = path[0], path[0]
-    for sibling in path[1:]:
-        if last == 0:
-            return False
-        if node % 2 or node == last:
-            old, new = node_hash(sibling, old), node_hash(sibling, new)
-            while node % 2 == 0 and node != 0:
-                node, last = node >> 1, last >> 1
-        else:
-            new = node_hash(new, sibling)
-        node, last = node >> 1, last >> 1
-    return last == 0 and hmac.compare_digest(old, old_root) and hmac.compare_digest(new, root)
-
-
 def _split(size: int) -> int:
     """Give the largest power of two below ``size``."""
     return 1 << ((size - 1).bit_length() - 1)

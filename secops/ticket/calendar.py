@@ -167,12 +167,3 @@ class Calendar:
     def _instant(self, day: date, at: time) -> datetime:
         """Give a local time as UTC; one that a clock change leaves out moves on by the length of the change."""
         return datetime.combine(day, at, self._zone).astimezone(UTC)
-
-
-def announcement_missing(calendar: Calendar, now: datetime) -> int | None:
-    """Give next year when, from 1 November on, its notice is not in the calendar yet; this year at any time."""
-    today = calendar.local(now).date()
-    if today.year not in calendar.official:
-        return today.year
-    november = 11
-    return today.year + 1 if today.month >= november and today.year + 1 not in calendar.official else None

@@ -6,7 +6,7 @@ from contract to contract; a service names one. A path given later may define a 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
@@ -97,15 +97,6 @@ class Catalogue:
                 f"the catalogue has no service {shown!r}; there are: {names}",
             )
         return entry
-
-    def with_providers(self, providers: Mapping[str, str]) -> Catalogue:
-        """Give the catalogue with other provider organisations (service id -> organisation id).
-
-        Raises:
-            UserError: ``service.unknown``.
-        """
-        changed = {service: replace(self.get(service), provider=name) for service, name in providers.items()}
-        return Catalogue({**self.services, **changed})
 
 
 def load_catalogue(paths: Sequence[Path]) -> Catalogue:

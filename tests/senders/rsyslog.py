@@ -11,7 +11,6 @@ from pathlib import Path
 from senders.receiving import Receiver
 
 RSYSLOGD = shutil.which("rsyslogd") or "/usr/sbin/rsyslogd"
-MODULES = Path("/usr/lib").glob("*/rsyslog/*.so")
 NEEDED = ("omrelp", "omelasticsearch", "lmnsd_gtls", "lmnsd_ossl")
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from secops.ticket.calendar import Calendar, DayKind, Segment, Status, announcement_missing
+from secops.ticket.calendar import Calendar, DayKind, Segment, Status
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 MINUTE = timedelta(minutes=1)
@@ -157,14 +157,6 @@ def test_the_year_is_that_of_the_calendars_own_zone() -> None:
     assert CN.provisional_years(datetime(2026, 12, 31, 15, 59, tzinfo=UTC), datetime(2026, 12, 31, 16, tzinfo=UTC)) == (
         2027,
     )
-
-
-@pytest.mark.parametrize(
-    ("now", "missing"),
-    [("2026-10-31T23:59", None), ("2026-11-01T00:00", 2027), ("2027-01-01T00:00", 2027), ("2025-12-31T10:00", None)],
-)
-def test_from_november_on_a_missing_notice_is_asked_for(now: str, missing: int | None) -> None:
-    assert announcement_missing(CN, at(now)) == missing
 
 
 def test_a_calendar_that_makes_no_sense_is_refused() -> None:

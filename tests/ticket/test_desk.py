@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from secops.ticket import desk
 from secops.ticket.calendar_file import load_calendar
 from secops.ticket.clock import TargetState
 from secops.ticket.policy import Policy, load_policy
-from secops.ticket.services import load_catalogue
+from secops.ticket.services import Catalogue, load_catalogue
 from secops.ticket.tables import TicketRow
 
 RULES = Path(__file__).parents[2] / "rules"
@@ -29,7 +30,8 @@ UNTIL = (NOW + timedelta(hours=5)).isoformat()
 
 
 def with_provider(name: str) -> Policy:
-    return load_policy([RULES / "ticket"], CATALOGUE.with_providers({"security-operations": name}))
+    service = replace(CATALOGUE.get("security-operations"), provider=name)
+    return load_policy([RULES / "ticket"], Catalogue({**CATALOGUE.services, service.id: service}))
 
 
 def alert(number: int = 1, **changes: Any) -> Alert:

@@ -64,15 +64,6 @@ def test_the_default_table_is_the_usual_contract() -> None:
     assert (str(fourth.answer), fourth.on_site, str(fourth.restore)) == ("4 h", None, "3 working days")
 
 
-def test_providers_are_put_in_without_touching_the_files() -> None:
-    ours = load_catalogue([OURS])
-    changed = ours.with_providers({"service-desk": "acme"})
-    assert changed.get("service-desk").provider == "acme"
-    assert ours.get("service-desk").provider == ""
-    with pytest.raises(UserError, match="no service 'nope'"):
-        ours.with_providers({"nope": "acme"})
-
-
 def test_a_later_path_defines_a_service_anew_and_the_same_path_may_not(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
