@@ -146,6 +146,11 @@ class CrlIssuer:
             yield entry.build()
 
 
+def newest_crl(tx: Session) -> bytes:
+    """Give the newest CRL (DER) that was signed; empty when none was. Needs no key."""
+    return tx.scalar(sa.select(CrlRecord.der).order_by(CrlRecord.number.desc()).limit(1)) or b""
+
+
 def _last_revocation(tx: Session) -> int:
     return tx.scalar(sa.select(sa.func.max(Revocation.id))) or 0
 

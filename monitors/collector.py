@@ -41,6 +41,9 @@ class Counters:
     dropped: Counter[str] = field(default_factory=Counter)
     rejected: Counter[str] = field(default_factory=Counter)
     connections: Counter[str] = field(default_factory=Counter)
+    handshakes: Counter[str] = field(default_factory=Counter)  # TLS, under way now
+    handshakes_failed: Counter[str] = field(default_factory=Counter)  # or not finished in time
+    silent: Counter[str] = field(default_factory=Counter)  # connections closed because nothing at all came
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,7 @@ class Surroundings:
     positions: Mapping[str, Any] = field(default_factory=dict)  # source -> where to resume, as the log stored it
     refresh_tokens: Callable[[], None] = lambda: None  # asked before a token is refused: it may be a second old
     wait: Callable[[str], float] = lambda _tenant: 0.0  # seconds that a tenant over its quota has to wait; 0: none
+    revoked: Callable[[], bytes] = bytes  # our own authority's newest list of revoked certificates, DER; empty: none
     tokens: Callable[[], Mapping[str, str]] = dict  # SHA-256 of a push token (hex) -> tenant, read at every request
 
 

@@ -8,7 +8,7 @@ from pydantic import Field
 from monitors import relp
 from monitors.collector import Collector, submit_patiently
 from monitors.record import Record
-from monitors.stream import Incoming, Listener, StreamSettings
+from monitors.stream import Listener, StreamSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -56,7 +56,7 @@ class RelpCollector(Collector, kind="relp"):
         async def serve(connection: Connection) -> None:
             await _Session(self, connection, sink, now, stop).run()
 
-        server = Listener(self.settings, self.counters, self.kind, serve, stop)
+        server = Listener(self.settings, self.surroundings, self.kind, serve, stop)
         try:
             self.address = await server.open(self.settings.port)
             self.running(f"正在监听 relp {self.address}", f"listening on relp {self.address}")
@@ -86,9 +86,8 @@ class _Session:
         """Read until the end; what was submitted is answered before the connection closes."""
         answering = asyncio.ensure_future(self._answer_all())
         framer = relp.RelpFramer(self._collector.settings.max_message)
-        incoming = Incoming(self._connection.reader, self._stop, self._collector.settings.idle_seconds)
         try:
-            while data := await incoming.next():
+            while data := await self._connection.incoming.next():
                 if not await self._take(framer.feed(data)):
                     break
         except relp.RelpError as error:
@@ -97,7 +96,6 @@ class _Session:
         except OSError:  # reset by the peer: it repeats what it has no answer for
             pass
         finally:
-            incoming.close()
             await self._waiting.put(None)
             await answering
             await self._say(relp.SERVER_CLOSE)

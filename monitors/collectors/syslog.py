@@ -10,7 +10,7 @@ from monitors.collector import Collector, submit_patiently
 from monitors.datagrams import Datagrams
 from monitors.framing import SyslogFramer
 from monitors.record import Record
-from monitors.stream import Incoming, Listener, StreamSettings
+from monitors.stream import Listener, StreamSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -132,7 +132,7 @@ class SyslogCollector(Collector, kind="syslog"):
         async def serve(connection: Connection) -> None:
             await self._read_all(connection, sink, now, stop)
 
-        server = Listener(self.settings, self.counters, self.kind, serve, stop)
+        server = Listener(self.settings, self.surroundings, self.kind, serve, stop)
         self.tcp_address = await server.open(self.settings.tcp_port)
         return server
 
@@ -141,17 +141,14 @@ class SyslogCollector(Collector, kind="syslog"):
     ) -> None:
         """Read, cut, submit; not reading while a submit waits is the back-pressure that the peer feels."""
         framer = SyslogFramer(self.settings.max_message)
-        incoming = Incoming(connection.reader, stop, self.settings.idle_seconds)
         clean = False
         try:
-            while data := await incoming.next():
+            while data := await connection.incoming.next():
                 if not await self._submit(framer.feed(data), connection, sink, now, stop):
                     return
             clean = connection.reader.at_eof()
         except OSError:  # reset by the peer: what came before is kept
             clean = False
-        finally:
-            incoming.close()
         await self._submit(framer.close(clean=clean), connection, sink, now, stop)
 
     async def _submit(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from prometheus_client import CollectorRegistry
 from sqlalchemy.exc import SQLAlchemyError
 
+from ca.revocation import newest_crl
 from monitors import collector as collecting
 from monitors.record import SinkFull
 from secops import pipeline, source_quotas, sources, status
@@ -85,6 +86,7 @@ class IngestRole:
             tokens=lambda: self.tokens,
             refresh_tokens=self._refresh_tokens,
             wait=self.quota.ask,
+            revoked=self._revoked,
         )
         for name, described in wanted.items():
             kind = str(described.get("kind", ""))
@@ -192,6 +194,18 @@ class IngestRole:
         if time.monotonic() - self._tokens_read >= REFRESH_SECONDS:
             self._load_tokens()
 
+    def _revoked(self) -> bytes:
+        """Give our own authority's newest list of revoked certificates; whoever cannot read it keeps the last one.
+
+        Raises:
+            OSError: the database does not answer.
+        """
+        try:
+            with self.service.database.read() as tx:
+                return newest_crl(tx)
+        except SQLAlchemyError as error:
+            raise OSError(str(error)[:300]) from error
+
     def _load_tokens(self) -> None:
         self._tokens_read = time.monotonic()
         with self.service.database.read() as tx:
@@ -217,12 +231,18 @@ class IngestRole:
     def _publish(self) -> None:
         self.metrics.queued.set(self.batcher.queued)
         self.metrics.accepting.set(0 if self.batcher.full else 1)
-        for kind, value in self.counters.connections.items():
-            self.metrics.connections.labels(kind).set(value)
+        for now, gauge in (
+            (self.counters.connections, self.metrics.connections),
+            (self.counters.handshakes, self.metrics.handshakes),
+        ):
+            for kind, value in now.items():
+                gauge.labels(kind).set(value)
         for what, counted, metric in (
             ("received", self.counters.received, self.metrics.received),
             ("dropped", self.counters.dropped, self.metrics.dropped),
             ("rejected", self.counters.rejected, self.metrics.rejected),
+            ("handshakes_failed", self.counters.handshakes_failed, self.metrics.handshakes_failed),
+            ("silent", self.counters.silent, self.metrics.silent),
         ):
             for kind, value in counted.items():
                 metric.labels(kind).inc(value - self._published.get((what, kind), 0))

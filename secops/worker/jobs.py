@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 IDLE_SECONDS = 0.1
 HOUSEKEEPING_SECONDS = 60.0
+CRL_SECONDS = 10.0  # a revoked certificate of a sender is to be refused within a minute
 
 
 class JobsRole:
@@ -52,7 +53,6 @@ class JobsRole:
         """What is due every minute; one failing chore must not stop the others."""
         now = self.service.clock()
         for name, chore in (
-            ("crl", lambda: self.service.authority.crl(now)),
             ("sessions", lambda: self.service.identity.sweep(now)),
             ("oidc-keys", lambda: self.service.issuer.ensure_keys(now)),
         ):
@@ -81,11 +81,14 @@ class JobsRole:
         for worker in workers:
             worker.start()
         reporter = Reporter(self.service.run_dir, "jobs", self.detail, self.service.clock)
-        due = 0.0
+        due = crl_due = 0.0
         while not self.stop:
             if time.monotonic() >= due:
                 self.housekeeping()
                 due = time.monotonic() + HOUSEKEEPING_SECONDS
+            if time.monotonic() >= crl_due:
+                self.guarded("crl", lambda: self.service.authority.crl(self.service.clock()))
+                crl_due = time.monotonic() + CRL_SECONDS
             self.guarded("lag", self.lag.look)
             reporter.tick()
             self.stop.rest(0.5)

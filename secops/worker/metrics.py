@@ -22,6 +22,9 @@ class IngestMetrics:
     dropped: Counter
     rejected: Counter
     connections: Gauge
+    handshakes: Gauge
+    handshakes_failed: Counter
+    silent: Counter
     stored: Counter
     quarantined: Counter
     batch_seconds: Histogram
@@ -81,6 +84,18 @@ def ingest(registry: CollectorRegistry) -> IngestMetrics:
         ),
         connections=Gauge(
             "secops_ingest_connections", "Connections open now", by, registry=registry, multiprocess_mode="livesum"
+        ),
+        handshakes=Gauge(
+            "secops_ingest_handshakes", "TLS handshakes under way", by, registry=registry, multiprocess_mode="livesum"
+        ),
+        handshakes_failed=Counter(
+            "secops_ingest_handshakes_failed_total",
+            "TLS handshakes that failed or took too long",
+            by,
+            registry=registry,
+        ),
+        silent=Counter(
+            "secops_ingest_silent_total", "Connections closed because no message ever began", by, registry=registry
         ),
         stored=Counter("secops_events_stored_total", "Events durable in the log", registry=registry),
         quarantined=Counter(

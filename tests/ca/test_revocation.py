@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ca.authority import CaError
-from ca.revocation import decode_get
+from ca.revocation import decode_get, newest_crl
 
 if TYPE_CHECKING:
     from tests.ca.conftest import World
@@ -129,6 +129,8 @@ def test_rfc_5280_crl_numbers_rise_and_an_unchanged_crl_is_kept(world: World) ->
         for der in (first, second, third)
     ]
     assert numbers == [1, 2, 3]
+    with world.database.read() as tx:
+        assert newest_crl(tx) == third
 
 
 def test_a_crl_keeps_entries_past_their_end_for_a_week(world: World) -> None:
