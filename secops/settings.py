@@ -138,8 +138,12 @@ class Ingest(Section):
     """Collectors and their batches."""
 
     batch_events: int = Field(2000, ge=1, description="most events in one durable write")
-    queue_events: int = Field(
-        50_000, ge=1, description="events waiting before senders are slowed or datagrams counted as lost"
+    queue_events: int = Field(50_000, ge=1, description="events waiting before their senders are slowed")
+    queue_bytes: int = Field(
+        256 * 2**20,
+        ge=2**20,
+        description="memory for waiting datagrams (200 bytes each and their text) before further ones are counted as lost: "
+        "the default keeps 850,000 lines of 120 bytes, and ten seconds at 100,000 a second",
     )
     events_per_second: int = Field(
         0, ge=0, description="quota of every tenant that has none of its own (`secops source quota`); 0: no bound"

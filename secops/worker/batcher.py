@@ -2,8 +2,10 @@
 
 One thread normalises and appends, so the event loop goes on receiving; a submitter is answered when its batch is
 durable. The queue is bounded: submitters wait (a TCP sender is slowed), datagrams that find it full are counted as lost.
+Datagrams, whose sender cannot wait, have much more room, counted in bytes, and stand in a line of their own, so that ten seconds of
+a flood can be kept and delay nobody who waits for an answer.
 
-Every tenant has a queue of its own, and a batch takes from each in turn: a tenant that floods fills its own share of the room
+Every tenant has queues of its own, and a batch takes from each in turn: a tenant that floods fills its own share of the room
 and no more, and what another submits is durable with the next batch but one at the latest. The service's own
 records (audit trail, probes) count as a tenant without a quota.
 """
@@ -21,6 +23,7 @@ from monitors.record import SinkFull
 from secops.source_quotas import Quota
 from secops.store.log import LogFull
 from secops.worker.quota import QuotaBook
+from secops.worker.room import Room
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,9 +31,12 @@ if TYPE_CHECKING:
     from monitors.record import Record
 
 Waiting = tuple["Sequence[Record]", "asyncio.Future[None] | None"]
+Line = tuple[str, bool]  # the tenant, and whether it is that of its datagrams
 
 LOOK_SECONDS: Final = 1.0  # a waiting submitter looks this often whether its quota changed
 OWN: Final = frozenset({"audit", "probe"})  # formats of the service's own records
+RECORD_BYTES: Final = 200  # of memory that a waiting record takes beside its text
+QUEUE_BYTES: Final = 256 << 20
 
 
 class Batcher:
@@ -42,21 +48,21 @@ class Batcher:
         *,
         batch_events: int,
         queue_events: int,
+        queue_bytes: int = QUEUE_BYTES,
         quota: QuotaBook | None = None,
     ) -> None:
         self._write = write
         self._batch_events = batch_events
-        self._queue_events = queue_events
+        self._room_for = {False: Room(queue_events), True: Room(queue_bytes)}
         self._quota = quota or QuotaBook(Quota(), time.monotonic)
-        self._queues: dict[str, deque[Waiting]] = {}  # those that are not empty, the next to be served first
-        self._waiting: Counter[str] = Counter()  # records by tenant
+        self._queues: dict[Line, deque[Waiting]] = {}  # those that are not empty, the next to be served first
         self._blocked: Counter[str] = Counter()  # submitters that wait for room, by tenant
         self._queued = 0
         self._filled = asyncio.Event()
         self._hurry = asyncio.Event()
         self._room = asyncio.Condition()
         self.full = False  # the disk is full: nothing is being acknowledged
-        self.lost = 0  # datagrams that were queued and could not be stored for want of disk
+        self.lost = 0  # datagrams that were queued and could not be stored, for want of disk or of time at the end
 
     @property
     def queued(self) -> int:
@@ -79,7 +85,7 @@ class Batcher:
         if tenant:
             await self._paced(tenant)
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        if self._blocked[tenant] or not self._has_room(tenant):
+        if self._blocked[tenant] or not self._room_for[False].is_open(tenant):
             await self._put_when_room(tenant, records, done)
         else:  # nobody of this tenant waits: it need not stand in line behind those of another, who wait for their own room
             self._put(tenant, records, done)
@@ -93,8 +99,7 @@ class Batcher:
         if tenant and self._quota.wait(tenant) > 0:
             self._quota.drop(tenant, len(records))
             return False
-        mine, more = self._waiting[tenant], len(records)
-        if self.full or (mine and mine + more > self._share(tenant)) or self._queued + more > self._most(mine):
+        if self.full or not self._room_for[True].fits(tenant, _weight(records, datagrams=True)):
             return False
         self._put(tenant, records, None)
         return True
@@ -103,7 +108,7 @@ class Batcher:
         self._blocked[tenant] += 1
         try:
             async with self._room:
-                await self._room.wait_for(lambda: self._has_room(tenant))
+                await self._room.wait_for(lambda: self._room_for[False].is_open(tenant))
                 self._put(tenant, records, done)
         finally:
             self._blocked[tenant] -= 1
@@ -115,25 +120,21 @@ class Batcher:
                 await asyncio.wait_for(self._hurry.wait(), min(seconds, LOOK_SECONDS))
             seconds = self._quota.wait(tenant)
 
-    def _has_room(self, tenant: str) -> bool:
-        mine = self._waiting[tenant]
-        return not mine or (mine < self._share(tenant) and self._queued < self._queue_events)
-
-    def _share(self, tenant: str) -> int:
-        """Records that a tenant may have waiting: the room, parted among those who have some."""
-        return max(1, self._queue_events // (len(self._queues) + (tenant not in self._queues)))
-
-    def _most(self, mine: int) -> int:
-        """Records of all tenants up to which a datagram is taken: one that has none waiting finds room in a full queue."""
-        return self._queue_events if mine or not self._queued else 2 * self._queue_events
-
     def _put(self, tenant: str, records: Sequence[Record], done: asyncio.Future[None] | None) -> None:
         if tenant:
             self._quota.take(tenant, len(records), sum(len(record.raw) for record in records))
-        self._queues.setdefault(tenant, deque()).append((records, done))
-        self._waiting[tenant] += len(records)
+        datagrams = done is None
+        self._queues.setdefault((tenant, datagrams), deque()).append((records, done))
+        self._room_for[datagrams].put(tenant, _weight(records, datagrams=datagrams))
         self._queued += len(records)
         self._filled.set()
+
+    def give_up(self) -> None:
+        """Drop what is queued, when there is no time left to write it: datagrams are counted as lost, nobody else was answered."""
+        waiting = [one for queue in self._queues.values() for one in queue]
+        self.lost += sum(len(records) for records, done in waiting if done is None)
+        self._queues.clear()
+        self._queued = 0
 
     async def run(self, stop: asyncio.Event) -> None:
         """Write batches until ``stop`` is set and the queue is empty."""
@@ -171,19 +172,19 @@ class Batcher:
             raise error
 
     def _take(self) -> tuple[list[Waiting], list[Record]]:
-        """The next batch: in rounds, from each tenant its part; who had to stand back comes first in the next batch."""
+        """The next batch: in rounds, from each line its part; who had to stand back comes first in the next batch."""
         taken: list[Waiting] = []
         records: list[Record] = []
         served = True
         while served and self._queues:
             part = max(1, self._batch_events // len(self._queues))
-            served = sum(self._serve(tenant, part, taken, records) for tenant in list(self._queues)) > 0
+            served = sum(self._serve(line, part, taken, records) for line in list(self._queues)) > 0
         self._queued -= len(records)
         return taken, records
 
-    def _serve(self, tenant: str, part: int, taken: list[Waiting], records: list[Record]) -> bool:
-        """Move about ``part`` records of a tenant into the batch; ``False`` when its next submission does not fit."""
-        queue, before = self._queues[tenant], len(records)
+    def _serve(self, line: Line, part: int, taken: list[Waiting], records: list[Record]) -> bool:
+        """Move about ``part`` records of a line into the batch; ``False`` when its next submission does not fit."""
+        queue, before, (tenant, datagrams) = self._queues[line], len(records), line
         while queue and len(records) - before < part:
             if records and len(records) + len(queue[0][0]) > self._batch_events:
                 break
@@ -191,12 +192,10 @@ class Batcher:
             records.extend(queue.popleft()[0])
         if len(records) == before:
             return False
-        self._waiting[tenant] -= len(records) - before
-        del self._queues[tenant]
+        self._room_for[datagrams].take(tenant, _weight(records[before:], datagrams=datagrams))
+        del self._queues[line]
         if queue:
-            self._queues[tenant] = queue  # behind the others
-        else:
-            del self._waiting[tenant]
+            self._queues[line] = queue  # behind the others
         return True
 
     def _answer(self, taken: list[Waiting], error: BaseException | None) -> None:
@@ -214,3 +213,8 @@ class Batcher:
 def _queue_of(records: Sequence[Record]) -> str:
     """Whose queue records stand in; "" is the service's own."""
     return "" if records[0].format in OWN else records[0].tenant
+
+
+def _weight(records: Sequence[Record], *, datagrams: bool) -> int:
+    """What records take of the room: bytes of memory for datagrams, else their number."""
+    return sum(len(record.raw) for record in records) + RECORD_BYTES * len(records) if datagrams else len(records)

@@ -40,7 +40,8 @@ AUDIT_SECONDS = 0.2
 REFRESH_SECONDS = 0.1
 REPORT_SECONDS = 1.0
 RESTART_SECONDS = 5.0
-DRAIN_SECONDS = 5.0
+DRAIN_SECONDS = 5.0  # for the collectors to end
+WRITE_SECONDS = 9.0  # for what is queued; with DRAIN_SECONDS within the supervisor's patience
 UPLOADS = "uploads"
 SOURCES = "sources"  # among the errors that the overview shows
 
@@ -59,7 +60,11 @@ class IngestRole:
         settings = service.settings.ingest
         self.quota = QuotaBook(Quota(settings.events_per_second, settings.bytes_per_day), time.monotonic)
         self.batcher = Batcher(
-            self._write, batch_events=settings.batch_events, queue_events=settings.queue_events, quota=self.quota
+            self._write,
+            batch_events=settings.batch_events,
+            queue_events=settings.queue_events,
+            queue_bytes=settings.queue_bytes,
+            quota=self.quota,
         )
         self.collectors: dict[str, collecting.Collector] = {}
         self.errors: dict[str, str] = {}
@@ -126,10 +131,13 @@ class IngestRole:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             drained.set()  # the batcher writes what is queued, then ends
-            await asyncio.wait({writing}, timeout=DRAIN_SECONDS)
+            await asyncio.wait({writing}, timeout=WRITE_SECONDS)
             writing.cancel()
             (outcome,) = await asyncio.gather(writing, return_exceptions=True)
+            self.batcher.give_up()
             self.log.close()
+            if self.batcher.lost:
+                status.report(self.service.run_dir, "ingest", self.detail(), self.service.clock())
         if isinstance(outcome, Exception):
             raise outcome
 

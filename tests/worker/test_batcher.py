@@ -10,7 +10,7 @@ import pytest
 
 from monitors.record import Record, SinkFull
 from secops.store.log import LogFull
-from secops.worker.batcher import Batcher
+from secops.worker.batcher import RECORD_BYTES, Batcher
 
 AT = datetime(2026, 11, 24, tzinfo=UTC)
 
@@ -82,7 +82,7 @@ def test_a_full_disk_refuses_the_submitter_counts_datagrams_and_recovers() -> No
     run_with(batcher, work())
 
 
-def test_a_full_queue_slows_the_submitter_and_refuses_datagrams() -> None:
+def test_a_full_queue_slows_the_submitter() -> None:
     gate, began = threading.Event(), threading.Event()
     stored: list[Record] = []
 
@@ -96,17 +96,51 @@ def test_a_full_queue_slows_the_submitter_and_refuses_datagrams() -> None:
     async def work() -> None:
         first = asyncio.ensure_future(batcher.submit([record(0)]))
         await asyncio.to_thread(began.wait, 10)
-        assert batcher.offer([record(1), record(2), record(3)])
-        assert not batcher.offer([record(4)])
-        waiting = asyncio.ensure_future(batcher.submit([record(5)]))
+        submitting = [asyncio.ensure_future(batcher.submit([record(n)])) for n in range(1, 6)]
         await asyncio.sleep(0)
-        assert not waiting.done()
         assert batcher.queued == 3
         gate.set()
-        await asyncio.gather(first, waiting)
-        assert [int(r.raw) for r in stored] == [0, 1, 2, 3, 5]
+        await asyncio.gather(first, *submitting)
+        assert [int(r.raw) for r in stored] == [0, 1, 2, 3, 4, 5]
 
     run_with(batcher, work())
+
+
+def test_datagrams_are_refused_when_their_room_is_full_and_delay_nobody_who_waits() -> None:
+    gate, began = threading.Event(), threading.Event()
+    batches: list[list[int]] = []
+
+    def write(records: Sequence[Record]) -> None:
+        began.set()
+        assert gate.wait(10)
+        batches.append([int(r.raw) for r in records])
+
+    batcher = Batcher(write, batch_events=2, queue_events=1, queue_bytes=3 * (RECORD_BYTES + 1))
+
+    async def work() -> None:
+        first = asyncio.ensure_future(batcher.submit([record(0)]))
+        await asyncio.to_thread(began.wait, 10)
+        assert batcher.offer([record(1), record(2)])
+        assert not batcher.offer([record(3), record(4)])
+        assert batcher.offer([record(3)])
+        assert not batcher.offer([record(4)])
+        submitting = asyncio.ensure_future(batcher.submit([record(5)]))
+        await asyncio.sleep(0)
+        assert batcher.queued == 4
+        gate.set()
+        await asyncio.gather(first, submitting)
+        assert any(5 in batch for batch in batches[1:3]), "it does not wait behind all the datagrams of its own tenant"
+
+    run_with(batcher, work())
+    assert sorted(number for batch in batches for number in batch) == [0, 1, 2, 3, 5]
+    assert batcher.queued == 0
+
+
+def test_datagrams_for_which_no_time_is_left_at_the_end_are_counted_as_lost() -> None:
+    batcher = Batcher(lambda _records: None, batch_events=10, queue_events=10)
+    assert batcher.offer([record(1), record(2)])
+    batcher.give_up()
+    assert (batcher.lost, batcher.queued) == (2, 0)
 
 
 def test_an_unexpected_error_reaches_the_submitter_and_the_batcher_can_run_again() -> None:

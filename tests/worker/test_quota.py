@@ -18,7 +18,7 @@ from secops.alert.find import Filter, search
 from secops.db import Database
 from secops.errors import UserError
 from secops.source_quotas import Quota, Usage
-from secops.worker.batcher import Batcher
+from secops.worker.batcher import RECORD_BYTES, Batcher
 from secops.worker.quota import BURST_SECONDS, SLOW_RATE, QuotaBook
 from secops.worker.source_book import USAGE_SECONDS, SourceBook
 from secops.worker.source_tally import SourceTally
@@ -105,7 +105,7 @@ def test_a_quiet_tenant_is_durable_with_the_next_batch_but_one_however_another_f
 
 def test_a_full_queue_has_room_for_a_tenant_that_has_nothing_in_it() -> None:
     stored: list[Record] = []
-    batcher = Batcher(stored.extend, batch_events=10, queue_events=100)
+    batcher = Batcher(stored.extend, batch_events=10, queue_events=100, queue_bytes=100 * (RECORD_BYTES + 100))
 
     async def scenario() -> None:
         while batcher.offer(some("loud", 1)):
