@@ -35,7 +35,9 @@ class SyslogSettings(StreamSettings):
     udp_port: int | None = Field(default=5140, ge=0, le=65535)
     tcp_port: int | None = Field(default=5140, ge=0, le=65535)
     max_message: int = Field(default=65_536, ge=480, le=1 << 20)  # bytes
-    receive_buffer: int = Field(default=16 << 20, ge=4096)  # bytes the kernel may hold for UDP
+    receive_buffer: int = Field(
+        default=64 << 20, ge=4096
+    )  # bytes the kernel may hold for UDP: more than a second at 100,000/s
 
 
 class SyslogCollector(Collector, kind="syslog"):

@@ -195,7 +195,9 @@ class IngestRole:
             self._count_usage(usage)
             await asyncio.to_thread(self._note_sources, usage)
             self._publish()
-            status.report(self.service.run_dir, "ingest", self.detail(), self.service.clock())
+            await asyncio.to_thread(
+                status.report, self.service.run_dir, "ingest", self.detail(), self.service.clock()
+            )  # in a thread: a busy disk must not keep the loop from datagrams
 
     def _refresh_tokens(self) -> None:
         """Read the tokens anew, at most ten times a second however many strangers knock."""
