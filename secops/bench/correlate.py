@@ -23,6 +23,8 @@ RECOUNTS: Final = 2000
 DISTINCT: Final = 1800  # values in the window
 SPAN: Final = timedelta(minutes=1)
 STEP: Final = 60_000_000 // (2 * DISTINCT)  # microseconds between two events: the window holds each value twice
+FULL: Final = 8192  # hits of a full window that is measured
+LATES: Final = 20
 LATENESS: Final = 300_000_000
 BAR: Final = 1_000_000.0
 NEVER: Final = 1_000_000_000.0  # a bound that no window reaches, so that every update is only that
@@ -39,6 +41,17 @@ def measure() -> list[Figure]:
         _figure("event_count updates", _updates(CorrelationType.EVENT_COUNT, [0] * UPDATES)),
         _figure(f"value_count updates, {DISTINCT} distinct values in the window", counted, note),
         _figure("... every second event a second late", _updates(CorrelationType.VALUE_COUNT, values, _late), bar=0.0),
+        _figure("value_sum updates, each compared", _updates(CorrelationType.VALUE_SUM, _numbers()), bar=0.0),
+        Figure(
+            name=f"value_sum, late into a window of {FULL:,} hits, none of them negative",
+            value=_late_into_full(negative=False),
+            unit="events/CPU-s",
+        ),
+        Figure(
+            name="... some negative: every window it lies in is added up",
+            value=_late_into_full(negative=True),
+            unit="events/CPU-s",
+        ),
         _figure("temporal_ordered updates, chain of three", _updates(CorrelationType.TEMPORAL_ORDERED, _chain())),
         Figure(name="baseline: window recounted for each event", value=recount, unit="events/CPU-s"),
         Figure(name="baseline: dict increment", value=increment, unit="increments/CPU-s"),
@@ -47,6 +60,27 @@ def measure() -> list[Figure]:
 
 def _figure(name: str, value: float, note: str = "", bar: float = BAR) -> Figure:
     return Figure(name=name, value=value, unit="updates/CPU-s", bar=bar, note=note)
+
+
+def _numbers() -> list[float]:
+    return [float(number % 1500) for number in range(UPDATES)]
+
+
+def _late_into_full(*, negative: bool) -> float:
+    """Events that lie early in a full window, whose sum stays below what the rule asks for."""
+    bound = 1500.0 * FULL
+    conditions = (("gte", bound),)
+    body = Correlation(
+        type=CorrelationType.VALUE_SUM, rules=("a",), timespan=SPAN, conditions=conditions, fields=("n",)
+    )
+    step = 60_000_000 // FULL
+    window = window_of(body, [Entry(at * step, float(at % 1000), f"0-{at}") for at in range(1, FULL)])
+    window.push(Entry(FULL * step, -2 * LATES * bound if negative else 1.0, "0-x"))
+    window.limit = 2 * FULL
+    with stopwatch() as watch:
+        for late in range(LATES):
+            window.add(Entry(FULL // 8 * step + late, bound if negative else 1.0, f"1-{late}"), LATENESS, FULL * step)
+    return LATES / watch.cpu
 
 
 def _chain() -> list[int]:

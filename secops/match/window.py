@@ -42,7 +42,7 @@ class Window:
     kinds: ClassVar[tuple[CorrelationType, ...]] = ()
     kept: ClassVar[int] = 1024  # hits kept of a key at least
     most_kept: ClassVar[int] = MAX_COUNT  # and at most, whatever the rule asks for
-    counts: ClassVar[bool] = False  # whether the measure never exceeds the number of hits
+    counts: ClassVar[bool] = False  # whether ``most`` tells what the measure cannot exceed
 
     __slots__ = ("_entries", "_head", "_rising", "_times", "body", "compare", "dropped", "limit", "span")
 
@@ -106,8 +106,8 @@ class Window:
     def _end_around(self, time: int, after: int) -> int | None:
         """The first end, not before ``after``, of a window that a hit out of order lies in and that satisfies the rule.
 
-        All these windows are gone through once, sliding; where the rule only asks for many, not even that when there
-        cannot be as many.
+        All these windows are gone through once, sliding; where the rule only asks for much, not even that when there
+        cannot be as much.
         """
         times, first = self._times, max(time, after)
         low, high = bisect_right(times, time - self.span, self._head), bisect_left(times, time + self.span)
@@ -121,8 +121,8 @@ class Window:
                 return entry.time
         return None
 
-    def most(self, low: int, high: int) -> int:
-        """What a count over any window of the hits from ``low`` to ``high`` cannot exceed."""
+    def most(self, low: int, high: int) -> float:
+        """What the measure of any window of the hits from ``low`` to ``high`` cannot exceed."""
         return high - low
 
     def _forget(self, horizon: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right, insort
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from secops.match.rule import Correlation, CorrelationType
 from secops.match.window import Entry, Window
@@ -135,17 +135,58 @@ class ValueCount(_Sliding):
         return self.compare(len({entry.value for entry in entries}))
 
 
-class Numeric(_Sliding):
-    """Sum, average, percentile or median of a numeric field; the window's values are kept sorted."""
+class _Numeric(_Sliding):
+    """A numeric field."""
 
-    kinds = (
-        CorrelationType.VALUE_SUM,
-        CorrelationType.VALUE_AVG,
-        CorrelationType.VALUE_PERCENTILE,
-        CorrelationType.VALUE_MEDIAN,
-    )
     kept = 8192
-    most_kept = 65_536  # each is looked at again at every hit
+    most_kept = 65_536
+    counts = True
+
+    __slots__ = ()
+
+    def holds(self, entries: Sequence[Entry]) -> bool:
+        """See Window."""
+        return self.compare(measure(self.body, sorted(entry.value for entry in entries)))
+
+
+class Summed(_Numeric):
+    """Sum or average; the exact sum is kept as a whole number of the smallest fractions there are, hit by hit."""
+
+    kinds = (CorrelationType.VALUE_SUM, CorrelationType.VALUE_AVG)
+
+    __slots__ = ("_count", "_sum")
+
+    def clear(self) -> None:
+        """See _Sliding."""
+        self._sum = self._count = 0
+
+    def include(self, value: float) -> None:
+        """See _Sliding."""
+        self._sum += _scaled(value)
+        self._count += 1
+
+    def exclude(self, value: float) -> None:
+        """See _Sliding."""
+        self._sum -= _scaled(value)
+        self._count -= 1
+
+    def satisfied(self) -> bool:
+        """See Window."""
+        found = _unscaled(self._sum)
+        return self.compare(found if self.body.type is CorrelationType.VALUE_SUM else found / self._count)
+
+    def most(self, low: int, high: int) -> float:
+        """See Window: what is positive, all together; no average exceeds the largest value."""
+        values = [entry.value for entry in self._entries[low:high]]
+        if self.body.type is CorrelationType.VALUE_AVG:
+            return _a_little_above(max(values))
+        return total(values if min(values) >= 0 else [value for value in values if value > 0])
+
+
+class Ranked(_Numeric):
+    """Percentile or median; the window's values are kept sorted."""
+
+    kinds = (CorrelationType.VALUE_PERCENTILE, CorrelationType.VALUE_MEDIAN)
 
     __slots__ = ("_sorted",)
 
@@ -165,9 +206,32 @@ class Numeric(_Sliding):
         """See Window."""
         return self.compare(measure(self.body, self._sorted))
 
-    def holds(self, entries: Sequence[Entry]) -> bool:
-        """See Window."""
-        return self.compare(measure(self.body, sorted(entry.value for entry in entries)))
+    def most(self, low: int, high: int) -> float:
+        """See Window: no percentile exceeds the largest value, but for rounding, which small numbers below 0 may make large."""
+        values = [entry.value for entry in self._entries[low:high]]
+        return _a_little_above(max(values)) if min(values) >= 0 else math.inf
+
+
+_UNIT: Final = 1 << 1074  # the smallest fraction of a float is one of so many
+
+
+def _a_little_above(value: float) -> float:
+    """A bound that rounding leaves above what it bounds."""
+    return value + abs(value) * 1e-12
+
+
+def _scaled(value: float) -> int:
+    """A float, exactly, in the smallest fractions there are."""
+    above, below = value.as_integer_ratio()
+    return above * (_UNIT // below)
+
+
+def _unscaled(scaled: int) -> float:
+    """The float nearest to an exact sum; infinite when that is beyond what a float holds."""
+    try:
+        return scaled / _UNIT
+    except OverflowError:
+        return math.inf if scaled > 0 else -math.inf
 
 
 def measure(body: Correlation, numbers: Sequence[float]) -> float:

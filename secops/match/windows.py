@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from secops.match.window_counts import EventCount, Numeric, ValueCount
+from secops.match.window_counts import EventCount, Ranked, Summed, ValueCount
 from secops.match.window_temporal import Temporal, TemporalOrdered
 
 if TYPE_CHECKING:
@@ -16,5 +16,5 @@ if TYPE_CHECKING:
 
 def window_of(body: Correlation, entries: Sequence[Entry] = ()) -> Window:
     """A window of the correlation's kind."""
-    kinds: tuple[type[Window], ...] = (EventCount, ValueCount, Temporal, TemporalOrdered, Numeric)
+    kinds: tuple[type[Window], ...] = (EventCount, ValueCount, Temporal, TemporalOrdered, Summed, Ranked)
     return next(kind for kind in kinds if body.type in kind.kinds)(body, entries)

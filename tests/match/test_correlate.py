@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from fractions import Fraction
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -18,8 +20,10 @@ from hypothesis import strategies as st
 from secops.match.correlate import Correlator
 from secops.match.detector import Detector
 from secops.match.load import load_rules
-from secops.match.rule import Correlation, RuleSet
+from secops.match.rule import Correlation, CorrelationType, RuleSet
 from secops.match.stateful import Occurrence
+from secops.match.window import Entry
+from secops.match.windows import window_of
 from secops.records import Match
 from tests.match.conftest import Documents, correlation, rule
 
@@ -237,7 +241,7 @@ BODIES = st.sampled_from(
     ]
 )
 ARRIVALS = st.lists(
-    st.builds(Arrival, st.sampled_from([0.0, 1.0, 19.0, 20.0, 21.0, 40.0, 59.999999, 60.0, 60.000001, 61.0, 79.0, 120.0, 121.0, 181.0]), st.sampled_from(NAMES), st.integers(0, 4), st.sampled_from("xy")),
+    st.builds(Arrival, st.sampled_from([0.0, 1.0, 19.0, 20.0, 21.0, 40.0, 59.999999, 60.0, 60.000001, 61.0, 79.0, 120.0, 121.0, 181.0]), st.sampled_from(NAMES), st.integers(-2, 4), st.sampled_from("xy")),
     max_size=24,
 )  # fmt: skip
 
@@ -351,6 +355,40 @@ def test_a_flood_on_one_key_is_bounded_and_counted(tmp_path: Path) -> None:
     [value] = detector.take_changes().values()
     assert value is not None
     assert len(value) < 100_000
+
+
+@pytest.mark.parametrize("kind", ["value_sum", "value_avg"])
+def test_a_late_event_in_a_full_window_is_cheap(kind: str) -> None:
+    """Added up anew at every end of a window that it lies in, this would take minutes."""
+    asked = 1e9 if kind == "value_sum" else 1500.0
+    body = Correlation(
+        type=CorrelationType(kind),
+        rules=("a",),
+        timespan=timedelta(hours=1),
+        conditions=(("gte", asked),),
+        fields=("v",),
+    )
+    window = window_of(body, [Entry(at * 50_000, float(at % 1000 - 1), f"0-{at}") for at in range(65_536)])
+    started = time.process_time()
+    for late in range(10):
+        assert window.add(Entry(late * 60_000_000 + 1, 2000.0, f"1-{late}"), 10**12, 3_600_000_000) is None
+    assert time.process_time() - started < 10
+
+
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=40))
+def test_a_sum_that_slides_is_the_sum(numbers: list[float]) -> None:
+    body = Correlation(
+        type=CorrelationType.VALUE_SUM,
+        rules=("a",),
+        timespan=timedelta(seconds=7),
+        conditions=(("gte", 0),),
+        fields=("v",),
+    )
+    window = window_of(body)
+    for at, number in enumerate(numbers):
+        window.add(Entry(at * 1_000_000, number, f"0-{at}"), 0)
+        inside = [Fraction(each) for each in numbers[max(0, at - 6) : at + 1]]
+        assert window.satisfied() is (sum(inside) >= 0)
 
 
 def test_too_many_keys_push_out_those_not_seen_for_longest(tmp_path: Path) -> None:
