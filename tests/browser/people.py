@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import pyotp
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
+from tests.service.running import Running
 from tests.waiting import wait_until
 
 STEP = 30  # seconds of a one-time code
@@ -35,6 +38,38 @@ class Person:
         now = time.time()
         accepted = range(int(now + MARGIN) // STEP - 1, int(now) // STEP + 2)
         return next((step for step in accepted if step > max(self.used, default=0)), 0)
+
+
+def origin(server: Running) -> str:
+    """Where the console is."""
+    return f"https://localhost:{server.ports['web']}"
+
+
+@contextmanager
+def staff(server: Running, browser: Browser) -> Iterator[tuple[Page, Page]]:
+    """Pages of the first administrator and of an officer added by him, both logged in, on a service just installed."""
+    contexts = [
+        browser.new_context(ignore_https_errors=True, locale="zh-CN", viewport={"width": 1280, "height": 900})
+        for _ in range(2)
+    ]
+    page, other = (context.new_page() for context in contexts)
+    admin, li = Person("admin-wang"), Person("officer-li")
+    become_administrator(page, server.setup_link(), admin)
+    log_in(page, origin(server), admin)
+    other.goto(add_person(page, origin(server), li.username, "李安全", "安全员"))
+    enrol(other, li, "保存")
+    log_in(other, origin(server), li)
+    yield page, other
+    for context in contexts:
+        context.close()
+
+
+def become_administrator(page: Page, link: str, person: Person) -> None:
+    """Fill the form of the set-up link."""
+    page.goto(link)
+    page.get_by_label("用户名").fill(person.username)
+    page.get_by_label("姓名").fill("王系统")
+    enrol(page, person, "创建管理员")
 
 
 def enrol(page: Page, person: Person, button: str) -> None:

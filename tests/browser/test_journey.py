@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.browser.people import Person, add_person, enrol, fill_login, log_in
+from tests.browser.people import Person, add_person, become_administrator, enrol, fill_login, log_in, origin
 from tests.service.running import Running
 
 pytestmark = [pytest.mark.browser, pytest.mark.process, pytest.mark.timeout(300), pytest.mark.xdist_group("browser")]
@@ -31,10 +31,6 @@ class State:
     invitations: dict[str, str]
 
 
-def origin(server: Running) -> str:
-    return f"https://localhost:{server.ports['web']}"
-
-
 def fetch(page: Page, base: str, link: Locator) -> bytes:
     answer = page.request.get(f"{base}{link.get_attribute('href')}")
     assert answer.ok
@@ -43,10 +39,7 @@ def fetch(page: Page, base: str, link: Locator) -> bytes:
 
 def test_01_the_set_up_link_makes_the_first_administrator_once(server: Running, page: Page) -> None:
     link = server.setup_link()
-    page.goto(link)
-    page.get_by_label("用户名").fill(ADMIN.username)
-    page.get_by_label("姓名").fill("王系统")
-    enrol(page, ADMIN, "创建管理员")
+    become_administrator(page, link, ADMIN)
     expect(page.get_by_role("button", name="登录", exact=True)).to_be_visible()
     page.goto(link)
     expect(page.get_by_role("button", name="创建管理员")).to_have_count(0)

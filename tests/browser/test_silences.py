@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.people import Person, add_person, enrol, log_in
+from tests.browser.people import origin, staff
 from tests.service.running import Running, service
 from tests.waiting import wait_until
 
@@ -27,24 +27,8 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 @pytest.fixture(scope="module")
 def officer(own: Running, browser: Browser) -> Iterator[Page]:
     """A page of an officer who has logged in."""
-    context = browser.new_context(ignore_https_errors=True, locale="zh-CN", viewport={"width": 1280, "height": 900})
-    page, admin, li = context.new_page(), Person("admin-wang"), Person("officer-li")
-    page.goto(own.setup_link())
-    page.get_by_label("用户名").fill(admin.username)
-    page.get_by_label("姓名").fill("王系统")
-    enrol(page, admin, "创建管理员")
-    log_in(page, origin(own), admin)
-    link = add_person(page, origin(own), li.username, "李安全", "安全员")
-    page.get_by_role("button", name="退出登录").click()
-    page.goto(link)
-    enrol(page, li, "保存")
-    log_in(page, origin(own), li)
-    yield page
-    context.close()
-
-
-def origin(server: Running) -> str:
-    return f"https://localhost:{server.ports['web']}"
+    with staff(own, browser) as (_, page):
+        yield page
 
 
 def brute_force(server: Running, ip: str, minutes_ago: int = 0) -> None:

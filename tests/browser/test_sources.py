@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.people import Person, add_person, enrol, log_in
+from tests.browser.people import origin, staff
 from tests.service.running import Running, service
 from tests.waiting import wait_until
 
@@ -28,24 +28,8 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 @pytest.fixture(scope="module")
 def people(own: Running, browser: Browser) -> Iterator[tuple[Page, Page]]:
     """Pages of an administrator and an officer who have logged in."""
-    contexts = [browser.new_context(ignore_https_errors=True, locale="zh-CN") for _ in range(2)]
-    page, other = (context.new_page() for context in contexts)
-    admin, li = Person("admin-wang"), Person("officer-li")
-    page.goto(own.setup_link())
-    page.get_by_label("用户名").fill(admin.username)
-    page.get_by_label("姓名").fill("王系统")
-    enrol(page, admin, "创建管理员")
-    log_in(page, origin(own), admin)
-    other.goto(add_person(page, origin(own), li.username, "李安全", "安全员"))
-    enrol(other, li, "保存")
-    log_in(other, origin(own), li)
-    yield page, other
-    for context in contexts:
-        context.close()
-
-
-def origin(server: Running) -> str:
-    return f"https://localhost:{server.ports['web']}"
+    with staff(own, browser) as pages:
+        yield pages
 
 
 def say(server: Running, host: str, text: str) -> None:
