@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from monitors.budget import Budgets
 from monitors.record import SinkFull
 
 if TYPE_CHECKING:
@@ -64,6 +65,8 @@ class Surroundings:
     refresh_tokens: Callable[[], None] = lambda: None  # asked before a token is refused: it may be a second old
     wait: Callable[[str], float] = lambda _tenant: 0.0  # seconds that a tenant over its quota has to wait; 0: none
     revoked: Callable[[], bytes] = bytes  # our own authority's newest list of revoked certificates, DER; empty: none
+    endpoints: frozenset[str] = frozenset()  # hosts (with ports) of own clouds that may be asked for their trails
+    budgets: Budgets = field(default_factory=Budgets)  # requests by account, whichever collector sends them
     tokens: Callable[[], Mapping[str, str]] = dict  # SHA-256 of a push token (hex) -> tenant, read at every request
 
 

@@ -153,6 +153,10 @@ class Ingest(Section):
         default_factory=dict,
         description="collectors by name, each with `kind` and that kind's own settings; they stand beside the defaults",
     )
+    pull_endpoints: tuple[str, ...] = Field(
+        (),
+        description="hosts (with `:port` where it is not 443) of own clouds that pulls may ask beside the public clouds",
+    )
     timezone: str = Field(
         "", description="zone of times that name none (BSD syslog, log files); empty: this machine's own"
     )

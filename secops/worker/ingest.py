@@ -92,6 +92,7 @@ class IngestRole:
             refresh_tokens=self._refresh_tokens,
             wait=self.quota.ask,
             revoked=self._revoked,
+            endpoints=frozenset(settings.pull_endpoints),
         )
         for name, described in wanted.items():
             kind = str(described.get("kind", ""))
