@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from secops import sources
 from secops.errors import UserError
+from secops.match.alike import alike
 from secops.match.load import load_rules
 from secops.match.overrides import read_exception
 from secops.match.rule import RuleSet
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
+    from secops.match.alike import Alike
     from secops.match.rule import Refusal, Rule
     from secops.rulebook.folder import Copied
     from secops.rulebook.stats import RuleStat
@@ -41,6 +43,7 @@ class Listed:
     off_for: tuple[str, ...]  # tenants it is switched off for; "" among them: all
     exceptions: int  # in force
     share: float  # of the whole matching time, 0 to 1
+    imported: str  # name of the import that brought it; "" for none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +55,7 @@ class Imported:
     copied: Copied
     rules: tuple[Rule, ...]
     refused: tuple[Refusal, ...]
+    alike: tuple[Alike, ...] = ()  # those of the rules that look like one of others
 
     @property
     def counts(self) -> Mapping[str, int]:
@@ -64,6 +68,7 @@ class Imported:
             "changed": len(self.copied.changed),
             "removed": len(self.copied.removed),
             "skipped": self.copied.skipped_count,
+            "alike": len(self.alike),
         }
 
 
@@ -100,6 +105,45 @@ def visible(service: Service, tenants: frozenset[str] | None) -> list[Rule]:
     ]
 
 
+def imported_by(service: Service, rule: Rule) -> str:
+    """Give the name of the import that brought a rule; "" for our own and those written here."""
+    return folder.import_of(rule.info.source, service.imported_dir)
+
+
+def look_alikes(service: Service, rules: Sequence[Rule]) -> list[Alike]:
+    """Give the imported ones of ``rules`` that look like one of ours that alerts: the same would be reported twice."""
+    apart: dict[bool, list[Rule]] = {True: [], False: []}
+    for rule in rules:
+        if rule.info.alert:
+            apart[bool(imported_by(service, rule))].append(rule)
+    return alike(apart[True], apart[False])
+
+
+def switch_off_alikes(
+    service: Service, found: Sequence[Alike], *, reason: str, actor: str, source_ip: str = ""
+) -> list[str]:
+    """Switch imported rules that look like ours off for all, in one transaction; give the ids of those that were on.
+
+    Raises:
+        UserError: no reason was given.
+    """
+    with service.database.begin() as tx:
+        off = {rule_id for tenant, rule_id in switches.off(tx) if not tenant}
+        wanted = [each.rule.id for each in found if each.rule.id not in off]
+        for rule_id in wanted:
+            switches.set_enabled(
+                tx,
+                rule_id=rule_id,
+                tenant="",
+                enabled=False,
+                reason=reason,
+                actor=actor,
+                now=service.clock(),
+                source_ip=source_ip,
+            )
+    return wanted
+
+
 def listing(service: Service, tx: Session, now: datetime, *, tenants: frozenset[str] | None = None) -> list[Listed]:
     """Give the running rules, their figures and decisions, as far as somebody who sees ``tenants`` (None: all) may know."""
     known = stats.all(tx)
@@ -116,6 +160,7 @@ def listing(service: Service, tx: Session, now: datetime, *, tenants: frozenset[
             off_for=tuple(off.get(rule.id, ())),
             exceptions=excepted[rule.id],
             share=stat.cpu_us / whole,
+            imported=imported_by(service, rule),
         )
         for rule in visible(service, tenants)
     ]
@@ -228,11 +273,13 @@ def take_in(
     copied = folder.copy(source, target, tenant=tenant, progress=progress)
     found = service.load_rules()
     inside = f"{target}/"
+    rules = tuple(rule for rule in found.rules if rule.info.source.startswith(inside))
     imported = Imported(
         name=name,
         folder=target,
         copied=copied,
-        rules=tuple(rule for rule in found.rules if rule.info.source.startswith(inside)),
+        rules=rules,
+        alike=tuple(each for each in look_alikes(service, found.rules) if each.rule.info.source.startswith(inside)),
         refused=tuple(each for each in found.refused if each.file.startswith(inside)),
     )
     with service.database.begin() as tx:

@@ -102,6 +102,7 @@ def _listed(one: Listed) -> dict[str, Any]:
         "tenants": info.tenants,
         "off_for": one.off_for,
         "exceptions_in_force": one.exceptions,
+        "imported": one.imported,
         "hits": stat.hits,
         "last_hit": stat.last_hit,
         "hits_by_tenant": stat.by_tenant,

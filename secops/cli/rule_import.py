@@ -22,6 +22,14 @@ def import_rules(
         str, typer.Option("--name", help="名称，默认目录名；同名再次导入即更新 / name; importing it again updates")
     ] = "",
     tenant: Annotated[str, typer.Option("--tenant", help="只对该单位运行 / run for this organisation alone")] = "",
+    alike_off: Annotated[
+        str,
+        typer.Option(
+            "--alike-off",
+            metavar="REASON",
+            help="停用与自带规则相似的导入规则，写明原因 / switch off those that look like ours, with this reason",
+        ),
+    ] = "",
     state: StateOption = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
@@ -31,10 +39,13 @@ def import_rules(
         from secops import rule_desk  # noqa: PLC0415 - the matcher's loader; only once there is a service
 
         done = rule_desk.take_in(service, folder, name=name, tenant=tenant, actor=operator().username, progress=bar)
-    emit(_data(done), as_json, lambda: _text(done))
+        off: list[str] = []
+        if alike_off:
+            off = rule_desk.switch_off_alikes(service, done.alike, reason=alike_off, actor=operator().username)
+    emit(_data(done, off), as_json, lambda: _text(done, off))
 
 
-def _data(done: Imported) -> dict[str, Any]:
+def _data(done: Imported, off: list[str]) -> dict[str, Any]:
     return {
         "name": done.name,
         "folder": str(done.folder),
@@ -43,6 +54,18 @@ def _data(done: Imported) -> dict[str, Any]:
         "changed_files": done.copied.changed,
         "removed_files": done.copied.removed,
         "skipped_files": [{"file": name, "zh": zh, "en": en} for name, zh, en in done.copied.skipped],
+        "alike": [
+            {
+                "rule_id": each.rule.id,
+                "title": each.rule.info.title,
+                "like": each.like.id,
+                "like_title": each.like.info.title,
+                "like_title_zh": each.like.info.title_zh,
+                "share": round(each.share, 2),
+            }
+            for each in done.alike
+        ],
+        "switched_off": off,
         "running": [rule.id for rule in done.rules],
         "refused_rules": [
             {"file": _inside(done, each.file), "line": each.line, "rule_id": each.rule_id, "zh": each.zh, "en": each.en}
@@ -51,7 +74,7 @@ def _data(done: Imported) -> dict[str, Any]:
     }
 
 
-def _text(done: Imported) -> str:
+def _text(done: Imported, off: list[str]) -> str:
     counts = done.counts
     lines = [f"{_inside(done, each.file)}:{each.line}: {each.zh} / {each.en}" for each in done.refused[:SHOWN]]
     lines += [f"{name}: {zh} / {en}" for name, zh, en in done.copied.skipped[:SHOWN]]
@@ -67,7 +90,30 @@ def _text(done: Imported) -> str:
         f" {counts['removed']} removed, {counts['skipped']} skipped), {counts['rules']} rules run,"
         f" {counts['refused']} refused"
     )
+    lines += _alike_lines(done, off)
     return "\n".join(lines)
+
+
+def _alike_lines(done: Imported, off: list[str]) -> list[str]:
+    """What looks like ours, and what was or may be done about it."""
+    if not (number := len(done.alike)):
+        return []
+    lines = [
+        f"{number} 条规则与自带规则相似，同一事件会告警两次 / {number} rules look like ours: what both find is reported twice:"
+    ]
+    lines += [
+        f"    {each.share:.0%}  {each.rule.info.title}（{each.rule.id}）≈ {each.like.info.title_zh or each.like.info.title}（{each.like.id}）"
+        for each in done.alike[:SHOWN]
+    ]
+    if number > SHOWN:
+        lines.append(f"    …… 另有 {number - SHOWN} 条，--json 列出全部 / {number - SHOWN} more; --json lists all")
+    if off:
+        lines.append(f"已停用其中 {len(off)} 条 / {len(off)} of them were switched off")
+    else:
+        lines.append(
+            "停用：--alike-off 原因，或 secops rules disable / to switch them off: --alike-off REASON, or rules disable"
+        )
+    return lines
 
 
 def _inside(done: Imported, file: str) -> str:

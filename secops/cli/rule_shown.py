@@ -63,6 +63,7 @@ def listed_data(one: Listed) -> dict[str, Any]:
         "cpu_us_estimate": stat.cpu_us,
         "off_for": one.off_for,
         "exceptions": one.exceptions,
+        "imported": one.imported,
     }
 
 
@@ -72,6 +73,7 @@ def listed_table(found: Sequence[Listed]) -> str:
         [
             one.rule.id,
             level_text(one.rule.info.level),
+            one.imported or "-",
             str(one.stat.hits),
             local(one.stat.last_hit) if one.stat.last_hit else "-",
             seconds(one.stat.cpu_us),
@@ -80,7 +82,9 @@ def listed_table(found: Sequence[Listed]) -> str:
         ]
         for one in found
     ]
-    return table(rows, ["编号 id", "级别 level", "命中 hits", "最近 last", "≈CPU", "单位 tenants", "标题 title"])
+    return table(
+        rows, ["编号 id", "级别 level", "导入 import", "命中 hits", "最近 last", "≈CPU", "单位 tenants", "标题 title"]
+    )
 
 
 def level_text(level: Level) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from identity.principal import Permission
+from secops import rule_desk
 from secops.alert import queries
 from secops.alert.attack import tactics_of, techniques_of
 from secops.alert.find import Order, search, storm_parts
@@ -46,6 +47,7 @@ def listing(visit: Visit) -> Response:
         more=more,
         tactics=tactics,
         names=tenant_names(visit),
+        imported=_imports(visit, shown),
         rule=known(visit, asked.rule) if asked.rule else None,
     )
 
@@ -70,8 +72,16 @@ def detail(visit: Visit) -> Response:
         sought=sought,
         tactics=tactics_of(alert.tags, visit.service.tactics),
         techniques=techniques_of(alert.tags),
+        imported=_imports(visit, [alert]).get(alert.rule_id, ""),
         runbook=runbook(visit.service.content_dir / "runbooks", alert.runbook),
     )
+
+
+def _imports(visit: Visit, alerts: list[Alert]) -> dict[str, str]:
+    """The imports that brought the rules of alerts, by rule id; rules that nobody imported are absent."""
+    asked = {alert.rule_id for alert in alerts}
+    rules = (rule for rule in visit.service.rules.rules if rule.id in asked)
+    return {rule.id: name for rule in rules if (name := rule_desk.imported_by(visit.service, rule))}
 
 
 def acknowledge(visit: Visit) -> Response:

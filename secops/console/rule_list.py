@@ -27,6 +27,7 @@ class Asked:
     level: str = ""
     kind: str = ""
     state: str = ""
+    origin: str = ""  # own, or import:NAME
     sort: str = "level"
     words: tuple[str, ...] = field(init=False)
 
@@ -37,6 +38,8 @@ class Asked:
         """Whether the row is among them."""
         info = row.rule.info
         if (self.level and info.level != self.level) or (self.kind and row.rule.kind != self.kind):
+            return False
+        if self.origin and self.origin != (f"import:{row.imported}" if row.imported else "own"):
             return False
         if self.state and not _IN_STATE[self.state](row):
             return False

@@ -63,6 +63,7 @@ def listing(visit: Visit) -> Response:
         previous=_link(asked, max(first - PAGE, 0)) if first else None,
         following=_link(asked, first + PAGE) if len(found) > first + PAGE else None,
         kinds=sorted({row.rule.kind for row in everything}),
+        imports=sorted({row.imported for row in everything if row.imported}),
         levels=list(reversed(Level)),
         names=organisation_names(visit),
         status=visit.service.status()["detect"],
@@ -90,6 +91,12 @@ def page_of(
         feeds=[one for one in rules.values() if isinstance(one.body, Correlation) and rule.id in one.body.rules],
         tactics=tactics_of(rule.info.tags, visit.service.tactics),
         techniques=techniques_of(rule.info.tags),
+        imported=rule_desk.imported_by(visit.service, rule),
+        alike=[
+            one
+            for one in rule_desk.look_alikes(visit.service, list(rules.values()))
+            if rule.id in {one.rule.id, one.like.id}
+        ],
         text=source_text(rule),
         names=organisation_names(visit),
         tenants=manageable(visit),
@@ -152,12 +159,20 @@ def _asked(visit: Visit) -> rule_list.Asked:
         level=level.value if level else "",
         kind=kind,
         state=state if state in rule_list.STATES else "",
+        origin=visit.query("origin", limit=80),
         sort=sort if sort in rule_list.SORTS else "level",
     )
 
 
 def _link(asked: rule_list.Asked, first: int) -> str:
-    fields = {"q": asked.text, "level": asked.level, "kind": asked.kind, "state": asked.state, "sort": asked.sort}
+    fields = {
+        "q": asked.text,
+        "level": asked.level,
+        "kind": asked.kind,
+        "state": asked.state,
+        "origin": asked.origin,
+        "sort": asked.sort,
+    }
     return "/rules?" + urlencode({name: value for name, value in {**fields, "from": first or ""}.items() if value})
 
 

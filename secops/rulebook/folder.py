@@ -62,6 +62,12 @@ def check_name(name: str) -> str:
     return name
 
 
+def import_of(file: str, imported: Path) -> str:
+    """Give the name of the import under the folder ``imported`` that a rule file belongs to; "" for none."""
+    start = f"{imported}/"
+    return file[len(start) :].partition("/")[0] if file.startswith(start) else ""
+
+
 def name_for(source: Path) -> str:
     """Give the name an import has when nobody gives one: the folder's, made to fit."""
     return re.sub(r"[^a-z0-9._-]+", "-", source.resolve().name.lower()).strip("-._")[:64]

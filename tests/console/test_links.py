@@ -60,7 +60,7 @@ def walk(client: httpx.Client, origin: str) -> tuple[list[str], int]:
         if not answer.headers.get("content-type", "").startswith("text/html"):
             continue
         for one in links(answer):
-            kind = NUMBERS.sub("N", one.partition("?")[0])
+            kind = NUMBERS.sub("N", re.sub(r"=[^&]*", "", one))  # pages that differ in values alone are alike
             if one.startswith(f"{origin}/") and one not in seen and kinds[kind] < ALIKE:
                 seen.add(one)
                 kinds[kind] += 1

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import re
+import shutil
 import uuid
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import httpx
 import pytest
 
+from secops.alert.group import raise_alerts
 from secops.console.charts import SHANGHAI
 from secops.match.overrides import Tally
 from secops.pipeline import _rule_exhibit
-from secops.rulebook import drafts, exceptions, stats, switches
+from secops.records import Match
+from secops.rulebook import drafts, exceptions, folder, stats, switches
 from tests.console.world import FAILED, World, send
 from tests.waiting import wait_until
 
@@ -58,6 +63,52 @@ def test_the_list_shows_what_came_of_each_rule_and_sorts_by_it(world: World, rul
     with world.client("county") as client:
         page = client.get(f"/rules/{rule_id}").text
         assert "1,234" not in page, "another organisation's hits"
+
+
+TWIN = """\
+title: Local user made
+id: twin-rule
+logsource: {product: windows, service: security}
+detection:
+  selection: {EventID: 4720}
+  condition: selection
+level: low
+"""
+
+
+@pytest.fixture
+def twin(world: World, tmp_path: Path) -> Iterator[str]:
+    """An imported rule that looks like one of ours."""
+    (tmp_path / "twin.yml").write_text(TWIN)
+    target = world.service.imported_dir / "hq"
+    folder.copy(tmp_path, target, tenant="", progress=lambda _done, _of: None)  # not noted: other tests count imports
+    world.service.refresh_rules()
+    yield "twin-rule"
+    shutil.rmtree(target)
+    world.service.refresh_rules()
+
+
+def test_an_imported_rule_is_marked_in_lists_alerts_and_beside_the_one_of_ours_that_it_is_like(
+    world: World, twin: str
+) -> None:
+    info = next(one.info for one in world.service.rules.rules if one.id == twin)
+    hit = Match(tenant="city", rule_id=twin, at=world.clock(), event_ids=("0-1",))
+    with world.service.database.begin() as tx:
+        [alert] = raise_alerts(tx, [hit], {twin: info}, world.clock())
+    with world.client("officer") as client:
+        for path in ("/rules?origin=import:hq", f"/rules/{twin}", f"/alerts?rule={twin}", f"/alerts/{alert.id}"):
+            page = client.get(path).text
+            assert "Local user made" in page
+            assert '<span class="tag plain">导入：hq</span>' in page, path
+        assert "Local user made" not in client.get("/rules?origin=own&q=local user").text
+        assert "与另一条规则相似（100 %）" in client.get(f"/rules/{twin}").text
+        assert "Local user made" in client.get("/rules/imports").text
+        assert client.get(f"/api/v1/rules/{twin}").json()["imported"] == "hq"
+        assert send(client, "/rules/imports", "/rules/imports/alike", reason=" ").status_code == 400
+        assert send(client, "/rules/imports", "/rules/imports/alike", reason="自带规则已覆盖").status_code == 303
+        assert "自带规则已覆盖" in client.get(f"/rules/{twin}").text
+    with world.client("county") as client:
+        assert send(client, "/rules", "/rules/imports/alike", reason="x").status_code == 403
 
 
 def test_a_rule_s_page_shows_its_text_its_relations_and_plain_examples(world: World, rule_id: str) -> None:

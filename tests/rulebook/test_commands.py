@@ -55,6 +55,31 @@ def test_every_rule_of_a_folder_runs_or_is_refused_with_its_place_and_reason(sta
     assert "bad.yml:1:" in run(state, "import", str(source))
 
 
+TWIN = """\
+title: Local user made
+id: twin-rule
+logsource: {product: windows, service: security}
+detection:
+  selection: {EventID: 4720}
+  condition: selection
+level: low
+"""
+
+
+def test_rules_that_look_like_ours_are_named_and_switched_off_by_choice(state: Path, source: Path) -> None:
+    (source / "twin.yml").write_text(TWIN)
+    done = told(state, "import", str(source), "--name", "hq")
+    [pair] = done["alike"]
+    assert (pair["rule_id"], pair["like_title"], pair["share"]) == ("twin-rule", "Windows user account created", 1.0)
+    assert (done["switched_off"], listed(state, "twin-rule")["off_for"]) == ([], [])
+    assert listed(state, "twin-rule")["imported"] == "hq"
+    assert "1 rules look like ours" in run(state, "import", str(source), "--name", "hq")
+    done = told(state, "import", str(source), "--name", "hq", "--alike-off", "ours has a runbook")
+    assert (done["switched_off"], listed(state, "twin-rule")["off_for"]) == (["twin-rule"], [""])
+    assert "ours has a runbook" in run(state, "show", "twin-rule")
+    assert told(state, "import", str(source), "--name", "hq", "--alike-off", "again")["switched_off"] == []
+
+
 def test_the_next_import_of_the_name_is_an_update(state: Path, source: Path) -> None:
     told(state, "import", str(source), "--name", "hq")
     (source / "bad.yml").write_text(RULE.format(title="mended", id="bad-rule", text="mended"))
