@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.x509 import ocsp
 
 from ca import building, ledger, revocation, vetting
 from ca.errors import CaError
@@ -32,6 +31,7 @@ from ca.requests import (
     Subject,
     Transactions,
 )
+from ca.responder import Responder
 from ca.signer import Signer, write_file
 from ca.stamping import Stamper
 from ca.together import Together
@@ -95,6 +95,7 @@ class Authority:
         self._crls = revocation.CrlIssuer(self._issuing, self._issuing_key, self._issuer_sha256, settings)
         self._own: dict[str, tuple[Signer, x509.Certificate]] = {}
         self._own_lock = threading.Lock()
+        self._responder = Responder(database, settings, self._issuing, partial(self._own_credentials, "ocsp"))
         self._stamper = Stamper(database, settings, self._issuing, partial(self._own_credentials, "timestamp"))
 
     @staticmethod
@@ -182,7 +183,9 @@ class Authority:
         with self._database.begin() as tx:
             ledger.revoke(tx, serial, reason=reason, actor=actor, now=now)
             tx.flush()
-            return ledger.state(tx, serial, now)
+            state = ledger.state(tx, serial, now)
+        self._responder.forget()
+        return state
 
     def status(self, serial: str, now: datetime) -> CertificateState:
         """Say what holds for a serial (hexadecimal); one indexed look-up, fit for every request of a session."""
@@ -211,18 +214,7 @@ class Authority:
 
     def ocsp(self, request_der: bytes, now: datetime) -> bytes:
         """Answer an OCSP request (DER) with an OCSP response (DER); never raises for what the request holds."""
-        request = revocation.read_ocsp_request(request_der, self._settings)
-        if request is None:
-            return revocation.unsuccessful(ocsp.OCSPResponseStatus.MALFORMED_REQUEST)
-        if not revocation.concerns(request, self._issuing):
-            return revocation.unsuccessful(ocsp.OCSPResponseStatus.UNAUTHORIZED)
-        state = self.status(f"{request.serial_number:x}", now)
-        try:
-            signer, responder = self._own_credentials("ocsp", now)
-        except CaError:  # our own certificate ran out and cannot be renewed; the diary of the caller has the reason
-            return revocation.unsuccessful(ocsp.OCSPResponseStatus.INTERNAL_ERROR)
-        builder = revocation.ocsp_builder(request, state, responder, self._settings, now)
-        return signer.ocsp(builder).public_bytes(_DER)
+        return self._responder.answer(request_der, now)
 
     def timestamp(self, request_der: bytes, now: datetime) -> bytes:
         """Answer a TimeStampReq (DER) with a TimeStampResp (DER), RFC 3161; never raises for what the request holds."""

@@ -81,7 +81,7 @@ class CrlIssuer:
     def fresh(self, tx: Session, now: datetime) -> bytes | None:
         """Give the newest CRL if nothing was revoked since and it has not lived half of its life; else None."""
         newest = self._newest(tx)
-        if newest is None or newest.last_revocation != _last_revocation(tx):
+        if newest is None or newest.last_revocation != last_revocation(tx):
             return None
         half_life = newest.this_update + (newest.next_update - newest.this_update) / 2
         return newest.der if now < half_life else None
@@ -116,7 +116,7 @@ class CrlIssuer:
                 issuer_sha256=self._issuer,
                 this_update=this_update,
                 next_update=next_update,
-                last_revocation=_last_revocation(tx),
+                last_revocation=last_revocation(tx),
                 entries=len(entries),
                 der=der,
             )
@@ -151,7 +151,8 @@ def newest_crl(tx: Session) -> bytes:
     return tx.scalar(sa.select(CrlRecord.der).order_by(CrlRecord.number.desc()).limit(1)) or b""
 
 
-def _last_revocation(tx: Session) -> int:
+def last_revocation(tx: Session) -> int:
+    """Give the number of the newest revocation, 0 when there is none."""
     return tx.scalar(sa.select(sa.func.max(Revocation.id))) or 0
 
 
@@ -182,15 +183,17 @@ def _nonce(request: ocsp.OCSPRequest) -> x509.OCSPNonce | None:
         return None
 
 
-def concerns(request: ocsp.OCSPRequest, issuer: x509.Certificate) -> bool:
-    """Say whether a request asks about certificates of ``issuer``."""
+def has_nonce(request: ocsp.OCSPRequest) -> bool:
+    """Say whether the answer is for who asks alone (RFC 9654)."""
+    return _nonce(request) is not None
+
+
+def hashes_of(issuer: x509.Certificate, algorithm: hashes.HashAlgorithm) -> tuple[bytes, bytes]:
+    """Give the hashes of an issuer's name and key, by which a request names it (RFC 6960 section 4.1.1)."""
     key_bits = issuer.public_key().public_bytes(
         serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint
     )
-    return (
-        _digest(issuer.subject.public_bytes(), request.hash_algorithm) == request.issuer_name_hash
-        and _digest(key_bits, request.hash_algorithm) == request.issuer_key_hash
-    )
+    return _digest(issuer.subject.public_bytes(), algorithm), _digest(key_bits, algorithm)
 
 
 def _digest(data: bytes, algorithm: hashes.HashAlgorithm) -> bytes:
