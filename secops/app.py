@@ -26,6 +26,8 @@ from secops.console.live import hub_of, live
 from secops.console.previews import Previews
 from secops.console.rendering import MEDIA_TYPES, Pages
 from secops.console.texts import load_texts
+from secops.console.upload_receive import OVERHEAD, receive_route
+from secops.console.upload_receive import PATH as UPLOADS
 from secops.console.visit import route
 
 if TYPE_CHECKING:
@@ -40,9 +42,11 @@ if TYPE_CHECKING:
 
 def create_app(service: Service) -> FastAPI:
     """The console's port: pages, API, single sign-on, CA files."""
-    edge, pages = Edge.of(service.settings), Pages(load_texts(), service.settings.issuer)
+    files = {UPLOADS: service.settings.uploads.max_file_bytes + OVERHEAD}
+    edge, pages = Edge.of(service.settings, larger=files), Pages(load_texts(), service.settings.issuer)
     app = _application(service, edge, lambda request, problem: answer(request, problem, pages), live_pages=True)
     app.state.port = "console"
+    app.router.routes.append(receive_route(pages, edge.origin))
     _add_pages(app, PAGES, pages, edge)
     app.router.routes.append(Route("/live", live, methods=["GET"], include_in_schema=False))
     for noun in (events, alerts, alerts_muted, rules, sources, tickets):

@@ -13,18 +13,20 @@ from typing import IO, TYPE_CHECKING, Any, Final
 import orjson
 
 from monitors.files import frames
-from secops import private_file, status
+from secops import private_file, status, uploads
 from secops.errors import UserError
-from secops.uploads import file_of
+from secops.uploads import Reading, file_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
     from pathlib import Path
     from types import TracebackType
     from typing import Self
 
+    from secops.db import Database
     from secops.settings import Uploads
-    from secops.uploads import Reading
+    from secops.uploads import UploadRow
 
 PEEK_SECONDS: Final = 30
 _READ_CPU_SECONDS: Final = 24 * 3600
@@ -118,6 +120,62 @@ class Incoming:
             self._looked = self.size
             if not status.disk(self.folder, self.reserve).accepting:
                 raise _no_room(f"log.reserve_bytes = {self.reserve:,}")
+
+
+@dataclass(frozen=True, slots=True)
+class Inbox:
+    """Where people's files come in."""
+
+    database: Database
+    folder: Path
+    bounds: Uploads
+    reserve: int  # bytes of the disk that stay free
+    machine: str
+    clock: Callable[[], datetime]
+
+    def incoming(self) -> Incoming:
+        """A file that is about to arrive."""
+        return Incoming(self.folder, self.bounds, self.reserve)
+
+    def take(
+        self,
+        kept: Kept,
+        *,
+        tenant: str,
+        name: str,
+        reading: Reading | None,
+        kind: str = "",
+        actor: str,
+        source_ip: str = "",
+    ) -> tuple[UploadRow, bool]:
+        """Look at a file that lies in the folder and queue it; gives its row, and whether it is new. One that is not goes again.
+
+        Raises:
+            UserError: it cannot be read, or a chosen column is none of its own.
+        """
+        path = self.folder / file_of(tenant, kept.sha256)
+        try:
+            told = peek(path, name, reading or Reading(kind=kind), self.bounds)
+            if reading is not None and told["kind"] == "csv":
+                uploads.check(reading, told["columns"])
+            with self.database.begin() as tx:
+                return uploads.register(
+                    tx,
+                    kept,
+                    tenant=tenant,
+                    name=name,
+                    told=told,
+                    reading=reading,
+                    kind=kind,
+                    actor=actor,
+                    machine=self.machine,
+                    source_ip=source_ip,
+                    now=self.clock(),
+                )
+        finally:
+            with self.database.read() as tx:
+                if path.name not in uploads.needed(tx, self.machine):
+                    path.unlink(missing_ok=True)
 
 
 def _no_room(bound: str) -> UserError:

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime  # noqa: TC003 - SQLAlchemy reads the annotation
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import orjson
 import sqlalchemy as sa
@@ -137,6 +138,7 @@ def register(  # one row has these columns
     name: str,
     told: Mapping[str, Any],
     reading: Reading | None,
+    kind: str = "",
     actor: str,
     machine: str,
     source_ip: str = "",
@@ -148,9 +150,10 @@ def register(  # one row has these columns
     A table without a ``reading`` waits for one, unless the tenant has read such columns before.
     """
     row = find(tx, tenant, kept.sha256)
-    known = reading or _template(tx, tenant, told) or (None if told["kind"] == "csv" else Reading())
+    known = reading or _template(tx, tenant, told) or (None if told["kind"] == "csv" else Reading(kind=kind))
     state = UploadState.MAPPING if known is None else UploadState.QUEUED
-    if row is not None and row.state not in {UploadState.FAILED, UploadState.DISCARDED}:
+    again = {UploadState.FAILED, UploadState.DISCARDED, *([UploadState.MAPPING] if known else [])}
+    if row is not None and row.state not in again:
         return row, False
     if row is None:
         row = UploadRow(
@@ -295,6 +298,32 @@ def needed(tx: Session, machine: str) -> set[str]:
 def file_of(tenant: str, sha256: str) -> str:
     """The name under which a tenant's file lies in the folder; two tenants may bring the same one."""
     return f"{sha256}.{hashlib.sha256(tenant.encode()).hexdigest()[:16]}"
+
+
+def known_zone(name: str) -> str:
+    """``name`` when it is a zone's.
+
+    Raises:
+        UserError: it is none.
+    """
+    try:
+        return ZoneInfo(name).key
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise UserError(
+            "upload.zone",
+            f"没有时区 {name[:60]!r}；例如 Asia/Shanghai、UTC。",
+            f"There is no zone {name[:60]!r}; name one such as Asia/Shanghai or UTC.",
+        ) from None
+
+
+def mark(tx: Session) -> int:
+    """A number that changes when an upload comes, goes on or ends."""
+    open_states = (UploadState.QUEUED, UploadState.READING)
+    newest = tx.scalar(sa.select(sa.func.max(UploadRow.id))) or 0
+    count, read = tx.execute(
+        sa.select(sa.func.count(), sa.func.sum(UploadRow.read)).where(UploadRow.state.in_(open_states))
+    ).one()
+    return int(newest) * 1_000_003 + int(read or 0) * 101 + int(count)
 
 
 def clean_name(name: str) -> str:

@@ -45,6 +45,7 @@ from secops.ticket import desk
 from secops.ticket.calendar_file import load_calendar
 from secops.ticket.policy import load_policy
 from secops.ticket.services import load_catalogue
+from secops.upload_files import Inbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -106,6 +107,18 @@ class Service:
     def uploads_dir(self) -> Path:
         """Where uploaded files lie until they are read."""
         return self.settings.state / uploads.FOLDER
+
+    @property
+    def inbox(self) -> Inbox:
+        """Where people's files come in."""
+        return Inbox(
+            self.database,
+            self.uploads_dir,
+            self.settings.uploads,
+            self.settings.log.reserve_bytes,
+            self.machine,
+            self.clock,
+        )
 
     @property
     def shares_log(self) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -18,7 +18,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse
 from secops.api.problems import Problem, Refusal, problem_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from starlette.responses import Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -37,9 +37,10 @@ class Edge:
     certificate_origin: str
     hosts: frozenset[str]
     max_body: int = MAX_BODY
+    larger: Mapping[str, int] = field(default_factory=dict)  # path -> bytes, where a POST may bring more
 
     @classmethod
-    def of(cls, settings: Settings) -> Edge:
+    def of(cls, settings: Settings, *, larger: Mapping[str, int] | None = None) -> Edge:
         """Read the edge from the settings."""
         web = settings.web
         names = {web.public_host, *web.dns_names, *web.ip_addresses}
@@ -48,6 +49,7 @@ class Edge:
             certificate_origin=settings.certificate_origin,
             hosts=frozenset(name.lower() for name in names),
             max_body=min(web.max_body_bytes, MAX_BODY),
+            larger=larger or {},
         )
 
     def at(self, origin: str) -> Edge:
@@ -134,13 +136,14 @@ class BodyLimit:
 
     def __init__(self, app: ASGIApp, edge: Edge) -> None:
         self.app = app
-        self.limit = edge.max_body
+        self.usual, self.larger = edge.max_body, edge.larger
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Count what is received."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        limit = self.larger.get(scope["path"], self.usual) if scope["method"] == "POST" else self.usual
         declared = Headers(scope=scope).get("content-length", "0")
         received = 0
 
@@ -148,12 +151,12 @@ class BodyLimit:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
-            if received > self.limit:
-                raise _too_large(self.limit)
+            if received > limit:
+                raise _too_large(limit)
             return message
 
-        if declared.isdigit() and int(declared[:20]) > self.limit:
-            raise _too_large(self.limit)
+        if declared.isdigit() and int(declared[:20]) > limit:
+            raise _too_large(limit)
         await self.app(scope, receiving, send)
 
 

@@ -38,6 +38,7 @@ COMMANDS = {
     "ticket": Command("secops.cli.ticket"),
     "person": Command("secops.cli.person"),
     "source": Command("secops.cli.source"),
+    "upload": Command("secops.cli.upload", "upload", group=False),
     "parser": Command("secops.cli.parser"),
     "ca": Command("secops.cli.ca"),
     "evidence": Command("secops.cli.evidence"),

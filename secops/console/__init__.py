@@ -26,6 +26,7 @@ from secops.console import (
     silences,
     sources,
     tickets,
+    uploads,
 )
 
 PAGES = (
@@ -44,6 +45,7 @@ PAGES = (
     *rules.ROUTES,
     *parsers.ROUTES,
     *quotas.ROUTES,  # before sources: /sources/quotas is no source's id
+    *uploads.ROUTES,  # likewise: /sources/uploads
     *sources.ROUTES,
     *people.ROUTES,
     *certificates.ROUTES,

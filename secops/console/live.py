@@ -17,7 +17,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 
 from identity.principal import Permission, can
-from secops import source_health
+from secops import source_health, uploads
 from secops.alert.tables import AlertEventRow
 from secops.api.problems import Forbidden, Refusal
 from secops.api.session import need_session
@@ -48,6 +48,7 @@ TOPICS: Final[Mapping[str, Permission]] = {
     "audit": Permission.AUDIT_READ,
     "trials": Permission.EVENTS_READ,
     "sources": Permission.SOURCES_READ,
+    "uploads": Permission.SOURCES_READ,
     "overview": Permission.OVERVIEW_READ,
 }
 
@@ -154,6 +155,7 @@ def counters(service: Service) -> dict[str, int]:
     with service.database.read() as tx:
         last = [tx.scalar(sa.select(sa.func.max(row.id))) or 0 for row in (AlertEventRow, TicketEventRow, AuditRow)]
         heard = source_health.mark(tx)
+        brought = uploads.mark(tx)
     try:
         events = sum(service.index.position(partition) for partition in range(service.log.partitions))
     except IndexUnavailable:
@@ -165,6 +167,7 @@ def counters(service: Service) -> dict[str, int]:
         "events": events,
         "trials": previews.mark(service),
         "sources": heard,
+        "uploads": brought,
     }
 
 
