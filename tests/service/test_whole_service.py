@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import resource
 import socket
 import ssl
@@ -24,6 +25,7 @@ from tests.service.running import Running, service
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(600)]
 
+DASHBOARDS = Path(__file__).resolve().parents[2] / "dashboards"
 KILLS = int(os.environ.get("SECOPS_TEST_KILLS", "10"))  # 50 for the figure in docs/bench.md
 ROLES = ("ingest", "detect", "index", "jobs", "web")
 RESTORED = "Backup of this platform restored"  # the title of the rule that watches for it
@@ -109,6 +111,9 @@ def test_metrics_are_served_for_all_roles(running: Running) -> None:
         "secops_disk_free_bytes",
     ):
         assert name in text
+    drawn = [(DASHBOARDS / name).read_text() for name in ("detection.json", "detection-alerts.yml")]
+    exposed = set(re.findall(r"^(secops_[a-z_]+)", text, re.MULTILINE))
+    assert {name for one in drawn for name in re.findall(r"secops_[a-z_]+", one)} <= exposed
 
 
 def test_pages_are_refused_without_login_and_health_is_public(running: Running) -> None:
