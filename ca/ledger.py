@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from ca.errors import CaError
 from ca.requests import CertificateRow, CertificateState, State
-from ca.tables import CaBase, CaEvent, CertificateRecord, CrlRecord, Revocation, SignedCertificate
+from ca.tables import CaBase, CaEvent, CertificateRecord, Revocation, SignedCertificate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -58,9 +58,14 @@ def lock(tx: Session) -> None:
 
 
 _NEWEST = sa.select(
-    sa.select(sa.func.max(CertificateRecord.recorded_at)).scalar_subquery(),
-    sa.select(sa.func.max(Revocation.revoked_at)).scalar_subquery(),
-    sa.select(sa.func.max(CrlRecord.this_update)).scalar_subquery(),
+    *(
+        sa.select(sa.func.max(CaBase.metadata.tables[table].c[column])).scalar_subquery()
+        for table, column in (
+            ("ca_certificates", "recorded_at"),
+            ("ca_revocations", "revoked_at"),
+            ("ca_crls", "this_update"),
+        )
+    )
 )
 
 
@@ -70,7 +75,7 @@ def check_clock(tx: Session, settings: Settings, now: datetime) -> None:
     Raises:
         CaError: ``ca.clock``.
     """
-    latest = max((at for at in tx.execute(_NEWEST).one() if at is not None), default=now)
+    latest = max((at for at in tx.connection().execute(_NEWEST).one() if at is not None), default=now)
     if now < latest - timedelta(seconds=settings.clock_tolerance_seconds):
         raise CaError(
             "ca.clock",
@@ -80,16 +85,13 @@ def check_clock(tx: Session, settings: Settings, now: datetime) -> None:
         )
 
 
-_HOLDERS = (
-    sa.select(CertificateRecord.subject_sha256)
-    .where(CertificateRecord.key_sha256 == sa.bindparam("key_sha256"))
-    .distinct()
-)
+_RECORDS = CaBase.metadata.tables["ca_certificates"]
+_HOLDERS = sa.select(_RECORDS.c.subject_sha256).where(_RECORDS.c.key_sha256 == sa.bindparam("key_sha256")).distinct()
 
 
 def holders(tx: Session, key_sha256: str) -> Sequence[str]:
     """Give the subjects (hashes) in whose records a key stands."""
-    return tx.scalars(_HOLDERS, {"key_sha256": key_sha256}).all()
+    return tx.connection().scalars(_HOLDERS, {"key_sha256": key_sha256}).all()
 
 
 def event(tx: Session, kind: EventKind, *, serial: str, actor: str, detail: str, now: datetime) -> None:
@@ -138,24 +140,27 @@ def revoke(tx: Session, serial: str, *, reason: str, actor: str, now: datetime) 
         event(tx, "revoked", serial=serial, actor=actor, detail=reason, now=now)
 
 
-_STATE = (
-    sa.select(
-        CertificateRecord.account_id,
-        CertificateRecord.not_after,
-        SignedCertificate.certificate_id,
-        Revocation.reason,
-        Revocation.revoked_at,
+def _state() -> sa.Select[Any]:
+    record, signed, revoked = (
+        CaBase.metadata.tables[table.__tablename__] for table in (CertificateRecord, SignedCertificate, Revocation)
     )
-    .select_from(CertificateRecord)
-    .outerjoin(SignedCertificate, SignedCertificate.certificate_id == CertificateRecord.id)
-    .outerjoin(Revocation, Revocation.certificate_id == CertificateRecord.id)
-    .where(CertificateRecord.serial == sa.bindparam("serial"))
-)  # built once: this one runs for every request of every session and for every OCSP request
+    return (
+        sa.select(
+            record.c.account_id, record.c.not_after, signed.c.certificate_id, revoked.c.reason, revoked.c.revoked_at
+        )
+        .select_from(record)
+        .outerjoin(signed, signed.c.certificate_id == record.c.id)
+        .outerjoin(revoked, revoked.c.certificate_id == record.c.id)
+        .where(record.c.serial == sa.bindparam("serial"))
+    )
+
+
+_STATE = _state()  # built once, of plain tables: it runs for every request of every session and for every OCSP request
 
 
 def state(tx: Session, serial: str, now: datetime) -> CertificateState:
     """Say what holds for a normal serial; a record whose signature was never published is unknown, or revoked."""
-    row = tx.execute(_STATE, {"serial": serial}).first()
+    row = tx.connection().execute(_STATE, {"serial": serial}).first()
     if row is None:
         return CertificateState(state="unknown", serial=serial)
     account_id, not_after, signed, reason, revoked_at = row
