@@ -45,6 +45,7 @@ COMMANDS = {
     "audit": Command("secops.cli.audit"),
     "backup": Command("secops.cli.backup", "backup", group=False),
     "restore": Command("secops.cli.backup", "restore", group=False),
+    "store": Command("secops.cli.store"),
     "bench": Command("secops.cli.bench", "bench", group=False),
 }
 

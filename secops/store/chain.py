@@ -137,9 +137,10 @@ def find_break(lines: Sequence[bytes]) -> Break | None:
 
 
 def standing(links: Sequence[Link]) -> list[Link]:
-    """The seals of segments that have no tombstone, in order of offsets."""
+    """The seals of segments that have no tombstone, in order of offsets; of a segment sealed again, the newer seal."""
     gone = {link.first for link in links if link.kind == TOMBSTONE}
-    return [link for link in links if link.kind == SEAL and link.first not in gone]
+    seals = {link.first: link for link in links if link.kind == SEAL and link.first not in gone}
+    return [seals[first] for first in sorted(seals)]
 
 
 def _whole_size(descriptor: int) -> int:

@@ -101,7 +101,8 @@ def parse(line: bytes) -> Checkpoint:
         text = whole["body"].encode()
         body = orjson.loads(text)
         found = Checkpoint(body, text, base64.b64decode(whole["signature"], validate=True), whole["chain"].encode())
-        datetime.fromisoformat(body[TIME])
+        if found.at.tzinfo is None:
+            raise ValueError(f"the time {body[TIME]!r:.40} has no zone")
         {
             int(number): (covered["from"], covered["to"], covered["head"])
             for number, covered in body["partitions"].items()
@@ -166,6 +167,11 @@ def find_break(lines: Sequence[bytes], links: Mapping[int, Sequence[bytes]], wit
 
 
 def _doubt(found: Checkpoint, last: Checkpoint | None, links: Mapping[int, Sequence[bytes]], witness: Witness) -> str:
+    why = witness.doubt(
+        found.text, found.signature, found.chain_pem, found.at
+    )  # first: only what was signed is read on
+    if why:
+        return why
     if found.body["previous"] != (hashlib.sha256(last.text).hexdigest() if last else chain.GENESIS):
         return "it does not follow the checkpoint before it"
     leaves: list[bytes] = []
@@ -179,4 +185,4 @@ def _doubt(found: Checkpoint, last: Checkpoint | None, links: Mapping[int, Seque
         leaves += lines[start:end]
     if witness.root(leaves).hex() != found.body["root"]:
         return "the Merkle root is another"
-    return witness.doubt(found.text, found.signature, found.chain_pem, found.at)
+    return ""

@@ -19,11 +19,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from secops.errors import UserError
-from secops.store import chain, checkpoints, digests, ends, repack, retention, segment
+from secops.store import chain, checkpoints, digests, durable, ends, repack, retention, segment
 from secops.store.log import LogCorrupt
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -150,6 +150,47 @@ class Keeper:
                 continue
             last = self._seal(path, partition, last)
             yield last
+
+    def reseal(self, paths: Sequence[Path]) -> int:
+        """Seal again those of the repaired segments that were sealed and are no longer what was sealed; gives how many.
+
+        The earlier seal stays in the chain, so what was there before remains known. The caller holds ``keeping``.
+
+        Raises:
+            ValueError: a chain cannot be read; see ``renew``.
+        """
+        done = 0
+        for path in paths:
+            links = chain.read(self._directory, int(path.parent.name))
+            seal = next((each for each in chain.standing(links) if each.first == int(path.stem)), None)
+            if seal is not None and seal.fields["sha256"] != digests.of_file(path).sha256:
+                self._seal(path, int(path.parent.name), links[-1])
+                done += 1
+        if done:
+            self._checkpoint()
+        return done
+
+    def renew(self, aside: Path) -> int:
+        """Begin all chains anew: the old ones are moved to the new folder ``aside``, every finished segment is sealed as it is.
+
+        What left before is one tombstone a partition. Gives how many were sealed. The caller holds ``keeping``.
+
+        Raises:
+            LogCorrupt: a segment is damaged; repair that first.
+        """
+        aside.parent.mkdir(parents=True, exist_ok=True)
+        (self._directory / chain.FOLDER).rename(aside)
+        durable.sync_directory(self._directory)
+        done = 0
+        for partition in range(self._partitions()):
+            paths = segment.list_segments(self._directory, partition)
+            if paths and int(paths[0].stem):
+                end, at = int(paths[0].stem), self._clock().isoformat()
+                known = {"segment": segment.path_of(self._directory, partition, 0).name, "first": 0, "end": end}
+                chain.append(self._directory, partition, None, {"kind": chain.TOMBSTONE, **known, "at": at})
+            done += sum(1 for _ in self._seal_partition(partition, bool))
+        self._checkpoint()
+        return done
 
     def _seal(self, path: Path, partition: int, last: Link | None) -> Link:
         contents, found = self._repacked(path), digests.of_file(path)

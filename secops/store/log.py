@@ -47,9 +47,11 @@ class LogCorrupt(UserError):  # noqa: N818 - as above
     def __init__(self, place: str, at: int, why: str) -> None:
         super().__init__(
             "log.corrupt",
-            f"事件日志 {place} 在第 {at} 字节处损坏（{why}）；请从备份恢复该文件后重试",
-            f"the event log {place} is damaged at byte {at} ({why}); restore that file from a backup and try again",
+            f"事件日志 {place} 在第 {at} 字节处损坏（{why}）；请按 runbooks/store-torn.md 处理：secops store check、secops store repair",
+            f"the event log {place} is damaged at byte {at} ({why}); "
+            "see runbooks/store-torn.md: secops store check, then secops store repair",
         )
+        self.place, self.at, self.why = place, at, why
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,14 @@ Rules:
 3. One append at a time, so only the tail of the newest segment of each partition can hold such frames.
 4. ``checkpoint`` is written before any segment is begun: batches up to its number count, and every later frame lies
    in a newest segment. It also holds all positions, so that older segments need not be read, and may be removed.
+   It lies there twice, each with its CRC-32: a byte that changes in one must not move a source.
 5. What cannot be read below the watermark, or in front of a whole frame, is damage, not a torn tail: never cut.
 """
 
 from __future__ import annotations
 
 import os
+import zlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from secops.store.frames import Header, Placed
 
 CHECKPOINT: Final = "checkpoint.json"
+COPY: Final = "checkpoint.copy"
+FIRST: Final = {"batch", "positions"}  # all that files of the first version had
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,20 +64,50 @@ class Settled:
 
 
 def load_checkpoint(directory: Path) -> Checkpoint | None:
-    """The last checkpoint; None when none was written yet."""
+    """The last checkpoint, or its copy where that cannot be read; None when none was written yet.
+
+    Raises:
+        LogCorrupt: neither can be read.
+    """
     try:
-        found = orjson.loads((directory / CHECKPOINT).read_bytes())
-        return Checkpoint(int(found["batch"]), dict(found["positions"]))
+        found = read_checkpoint(directory / CHECKPOINT)
+    except LogCorrupt:
+        found = read_checkpoint(directory / COPY)
+        if found is None:
+            raise
+    return read_checkpoint(directory / COPY) if found is None else found
+
+
+def read_checkpoint(path: Path) -> Checkpoint | None:
+    """One of the two files; None when it is not there.
+
+    Raises:
+        LogCorrupt: it is not what was written.
+    """
+    try:
+        found = orjson.loads(path.read_bytes())
+        checkpoint = Checkpoint(int(found["batch"]), dict(found["positions"]))
+        written = _crc(checkpoint) if found.keys() == FIRST else int(found["crc"])
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError) as error:
-        raise LogCorrupt(str(directory / CHECKPOINT), 0, "unreadable checkpoint") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise LogCorrupt(str(path), 0, "unreadable checkpoint") from error
+    if written != _crc(checkpoint):
+        raise LogCorrupt(str(path), 0, "checksum of the checkpoint does not match")
+    return checkpoint
 
 
 def save_checkpoint(directory: Path, checkpoint: Checkpoint) -> None:
     """Store a checkpoint durably."""
-    content = orjson.dumps({"batch": checkpoint.batch, "positions": checkpoint.positions})
+    crc = _crc(checkpoint)
+    content = orjson.dumps({"batch": checkpoint.batch, "positions": checkpoint.positions, "crc": crc})
     durable.replace(directory / CHECKPOINT, content)
+    durable.replace(directory / COPY, content)
+
+
+def _crc(checkpoint: Checkpoint) -> int:
+    fields = [checkpoint.batch, checkpoint.positions]
+    return zlib.crc32(orjson.dumps(fields, option=orjson.OPT_SORT_KEYS))
 
 
 def look_at(path: Path, acknowledged: int) -> Tail:

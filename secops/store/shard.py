@@ -93,6 +93,17 @@ class Shard:
             lent.set_progress_handler(None, 0)
             self._idle.append(lent)
 
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """See the file as of one moment, whatever is written meanwhile; for a shard of one's own, used by one thread."""
+        with self.connection() as connection:
+            connection.execute("begin")
+        try:
+            yield
+        finally:
+            with self.connection() as connection:
+                connection.execute("rollback")
+
     def close(self) -> None:
         """Close the idle connections."""
         while self._idle:

@@ -38,10 +38,10 @@ def snapshot(directory: Path) -> Snapshot:
         return Snapshot({}, ())
     try:
         for _ in range(TRIES):
-            checkpoint = _content(directory / recover.CHECKPOINT)
+            checkpoint = _checkpoint(directory)
             batch, offsets = watermark.all()
             segments = [part for partition in range(len(offsets)) for part in _parts(directory, partition, batch)]
-            if checkpoint == _content(directory / recover.CHECKPOINT):  # no segment was begun meanwhile
+            if checkpoint == _checkpoint(directory):  # no segment was begun meanwhile
                 return Snapshot(_small(directory, checkpoint, batch, offsets), tuple(segments))
     finally:
         watermark.close()
@@ -63,16 +63,16 @@ def _size(path: Path, batch: int) -> int:
         os.close(descriptor)
 
 
-def _small(directory: Path, checkpoint: bytes, batch: int, offsets: list[int]) -> dict[str, bytes]:
+def _small(directory: Path, checkpoint: dict[str, bytes], batch: int, offsets: list[int]) -> dict[str, bytes]:
     consumers = (path for path in (directory / "consumers").glob("*/*") if not path.name.startswith("."))
     small = {str(path.relative_to(directory)): path.read_bytes() for path in consumers}
     for path in (directory / chain.FOLDER).glob("*.jsonl"):
         small[str(path.relative_to(directory))] = b"".join(line + b"\n" for line in chain.whole_lines(path))
     small[ends.NAME] = ends.content(batch, offsets)
-    if checkpoint:
-        small[recover.CHECKPOINT] = checkpoint
-    return small
+    return small | checkpoint
 
 
-def _content(path: Path) -> bytes:
-    return path.read_bytes() if path.exists() else b""
+def _checkpoint(directory: Path) -> dict[str, bytes]:
+    """Both files of the checkpoint, as far as there are any."""
+    paths = (directory / name for name in (recover.CHECKPOINT, recover.COPY))
+    return {path.name: path.read_bytes() for path in paths if path.exists()}

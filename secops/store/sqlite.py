@@ -102,10 +102,7 @@ class SqliteIndex:
         return len(gone)
 
     def drop(self, firsts: Mapping[int, int]) -> int:
-        """Remove shards of which the log keeps nothing: all their events lie below ``firsts`` (partition -> offset).
-
-        The newest shard stays. Gives the number removed.
-        """
+        """See ``Index.drop``: shards go whole, and the newest stays."""
         gone = [shard for shard in self._list()[:-1] if all(_is_gone(chunk, firsts) for chunk in shard.chunks())]
         for shard in gone:
             self._remove(shard)
@@ -156,18 +153,14 @@ class SqliteIndex:
         self._filled = newest.events()
 
     def _start_over(self, shards: list[Shard]) -> None:
-        """Go on in an empty shard; its number is new, so that readers do not take it for the removed one."""
-        self._begin(shards[-1].number + 1 if shards else 1, {})
         for shard in shards:
-            self._remove(shard)
+            self._shards.pop(shard.number, None)
+            shard.close()
+        start_over(self._directory)
+        self._filled = 0
 
     def _begin(self, number: int, places: dict[int, int]) -> None:
-        draft = Shard(self._directory / f"{number:08}.new", writable=True)
-        self._unlink(draft.path)
-        draft.create(places)
-        draft.close()
-        draft.path.rename(draft.path.with_suffix(SUFFIX))
-        durable.sync_directory(self._directory)
+        _begin(self._directory, number, places)
         self._filled = 0
 
     def _add_run(self, partition: int, first: int, events: Sequence[Event]) -> None:
@@ -181,9 +174,29 @@ class SqliteIndex:
     def _remove(self, shard: Shard) -> None:
         self._shards.pop(shard.number, None)
         shard.close()
-        self._unlink(shard.path)
+        _unlink(shard.path)
 
-    @staticmethod
-    def _unlink(path: Path) -> None:
-        for suffix in ("", "-wal", "-shm"):
-            path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+def start_over(directory: Path) -> None:
+    """Begin an empty shard in place of all others, whatever they hold; nobody may be writing.
+
+    Its number is new, so that readers do not take it for a removed one.
+    """
+    old = sorted(directory.glob(f"*{SUFFIX}"))
+    _begin(directory, int(old[-1].stem) + 1 if old else 1, {})
+    for path in old:
+        _unlink(path)
+
+
+def _begin(directory: Path, number: int, places: dict[int, int]) -> None:
+    draft = Shard(directory / f"{number:08}.new", writable=True)
+    _unlink(draft.path)
+    draft.create(places)
+    draft.close()
+    draft.path.rename(draft.path.with_suffix(SUFFIX))
+    durable.sync_directory(directory)
+
+
+def _unlink(path: Path) -> None:
+    for suffix in ("", "-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)

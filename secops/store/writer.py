@@ -77,8 +77,7 @@ class Writer:
         self._clock, self._lock, self._broken = clock, threading.Lock(), False
         self._compressor = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True)
         with contextlib.ExitStack() as opened:
-            lock = _lock(directory)
-            opened.callback(os.close, lock)
+            opened.callback(os.close, lock(directory))
             self._ends = _open_ends(directory, partitions)
             opened.callback(self._ends.close)
             self._tails: dict[int, Tail] = {}
@@ -219,7 +218,12 @@ def _free(directory: Path) -> int:
     return found.f_bavail * found.f_frsize
 
 
-def _lock(directory: Path) -> int:
+def lock(directory: Path) -> int:
+    """Take the writer's lock; close the descriptor to give it back.
+
+    Raises:
+        LogBusy: another process writes.
+    """
     descriptor = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -227,6 +231,15 @@ def _lock(directory: Path) -> int:
         os.close(descriptor)
         raise LogBusy(str(directory)) from error
     return descriptor
+
+
+def is_written(directory: Path) -> bool:
+    """Whether some process holds the writer's lock now."""
+    try:
+        os.close(lock(directory))
+    except LogBusy:
+        return True
+    return False
 
 
 def _open_ends(directory: Path, partitions: int) -> ends.Ends:
