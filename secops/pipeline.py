@@ -29,7 +29,6 @@ from secops.records import EVENT_ID, HOST, INGESTED, KIND, PIPELINE_ERROR, TENAN
 from secops.rulebook import exceptions, stats, switches
 from secops.store.index import Query
 from secops.store.log import partition_of
-from secops.store.sqlite import SqliteIndex
 from secops.ticket import desk
 
 if TYPE_CHECKING:
@@ -100,12 +99,7 @@ def index_next(log: Log, index: Index, partition: int, limit: int) -> int:
 
 
 def index_drop(log: Log, index: Index) -> int:
-    """Store -> index: forget what the log no longer has. Gives how many of the index's files went.
-
-    Elasticsearch's indices end by their own age (``ElasticIndex.expire``).
-    """
-    if not isinstance(index, SqliteIndex):
-        return 0
+    """Store -> index: forget what the log no longer has. Gives how many of the index's files went."""
     return index.drop({partition: log.first(partition) for partition in range(log.partitions)})
 
 

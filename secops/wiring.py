@@ -152,6 +152,17 @@ class Service:
             doubt=lambda data, signature, chain, at: signature_doubt(data, signature, chain, at, root=root),
         )
 
+    def keep_topic(self, days: int) -> bool:
+        """Have Kafka keep events for ``days`` at least; whether its topic had to be changed for it.
+
+        Raises:
+            UserError: it cannot be changed, or Kafka does not answer.
+        """
+        from secops.store.kafka_open import place_of  # noqa: PLC0415 - its client is an extra
+        from secops.store.kafka_topics import keep_at_least  # noqa: PLC0415 - likewise
+
+        return keep_at_least(place_of(self.settings.log), days)
+
     def retention(self) -> Retention:
         """How long each tenant's events are kept."""
         with self.database.read() as tx:

@@ -30,7 +30,7 @@ from secops.store.shard import id_of, row_of
 from secops.store.sqlite import COUNT_SECONDS, PAGE_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from elasticsearch import Elasticsearch
@@ -80,6 +80,7 @@ class ElasticIndex:
         self._places: dict[int, int] = {}  # a writer's own; what it wrote last
         self._clean: set[int] = set()  # partitions whose last write ended well here
         self._looked = clock()
+        self._dropped: dict[int, int] = {}  # what the log had when indices were last looked through
 
     def search(self, query: Query) -> Page:
         """See ``Index.search``."""
@@ -135,6 +136,32 @@ class ElasticIndex:
                 if not found or int(found[0]["sort"][0]) < limit:
                     self._client.indices.delete(index=index)
                     gone += 1
+        return gone
+
+    def drop(self, firsts: Mapping[int, int]) -> int:
+        """See ``Index.drop``: backing indices go whole, and the one that is written to stays."""
+        if not any(firsts.values()) or firsts == self._dropped:
+            return 0
+        kept = [
+            {"range": {"row": {"gte": row_of(EventId(partition, first)), "lt": row_of(EventId(partition + 1, 0))}}}
+            for partition, first in firsts.items()
+        ]
+        gone = 0
+        with talking():
+            for index in self._backing()[:-1]:
+                client = self._client.options(ignore_status=404)  # another process may have been quicker
+                client.indices.refresh(index=index)
+                found = client.search(
+                    index=index,
+                    size=0,
+                    track_total_hits=1,
+                    allow_partial_search_results=False,
+                    query={"bool": {"should": kept, "minimum_should_match": 1}},
+                )
+                if "hits" in found and not found["hits"]["total"]["value"]:
+                    client.indices.delete(index=index)
+                    gone += 1
+        self._dropped = dict(firsts)
         return gone
 
     def rebuild(self) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from secops.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from secops.records import Event
@@ -99,6 +99,13 @@ class Index(Protocol):
 
     def position(self, partition: int) -> int:
         """The offset of ``partition`` from which ``add`` expects to go on."""
+        ...
+
+    def drop(self, firsts: Mapping[int, int]) -> int:
+        """Remove what lies wholly below the log's oldest offsets ``firsts`` (partition -> offset); gives how many files went.
+
+        So events leave the index when they have left the log, by the retention of their tenants, and never before.
+        """
         ...
 
     def close(self) -> None:

@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic
 
 from secops.errors import UserError
-from secops.store.kafka_client import MAX_MESSAGE
+from secops.store.kafka_client import MAX_MESSAGE, LogAway
+from secops.store.retention import LEGAL_DAYS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from secops.store.kafka_client import Place
 
 DAY_MS: Final = 86_400_000
-LEAST_DAYS: Final = 184  # six months, whichever they are
 ANSWER_SECONDS: Final = 20.0
 
 
@@ -41,6 +41,7 @@ def make_topics(place: Place, *, replication: int, retention_days: int) -> None:
     admin = AdminClient(place.properties())
     with_copies = {"min.insync.replicas": str(max(replication - 1, 1)), "max.message.bytes": str(MAX_MESSAGE)}
     kept = {"retention.ms": str(retention_days * DAY_MS), "cleanup.policy": "delete"}
+    kept |= {"message.timestamp.type": "LogAppendTime"}  # days count from the brokers' clock, not from a sender's
     wanted = [
         NewTopic(place.topic, place.partitions, replication, config={**with_copies, **kept}),
         NewTopic(place.positions, 1, replication, config={**with_copies, "cleanup.policy": "compact"}),
@@ -102,9 +103,36 @@ def _check(topic: str, settings: Mapping[str, str], *, policy: str) -> None:
             f"needs max.message.bytes of at least {MAX_MESSAGE}, or a large event holds up all others",
         )
     days = int(settings.get("retention.ms", "-1")) / DAY_MS
-    if policy == "delete" and (0 <= days < LEAST_DAYS or int(settings.get("retention.bytes", "-1")) >= 0):
+    if policy == "delete" and (0 <= days < LEGAL_DAYS or int(settings.get("retention.bytes", "-1")) >= 0):
         raise TopicUnfit(
             topic,
-            f"保存期不足六个月（retention.ms 须不小于 {LEAST_DAYS} 天或为 -1，retention.bytes 须为 -1）",
-            f"keeps less than six months (retention.ms must be -1 or at least {LEAST_DAYS} days, retention.bytes -1)",
+            f"保存期不足六个月（retention.ms 须不小于 {LEGAL_DAYS} 天或为 -1，retention.bytes 须为 -1）",
+            f"keeps less than six months (retention.ms must be -1 or at least {LEGAL_DAYS} days, retention.bytes -1)",
         )
+
+
+def keep_at_least(place: Place, days: int) -> bool:
+    """Have the topic of events keep them for ``days``, where it would keep them shorter; whether it had to be changed.
+
+    It is never made shorter here: what Kafka deletes is gone, so that is a person's act.
+
+    Raises:
+        TopicUnfit: the account may not change it; the text says what to set.
+        LogAway: Kafka does not answer.
+    """
+    admin = AdminClient(place.properties())
+    now = int(_settings(admin, place, place.topic).get("retention.ms", "-1"))
+    wanted = days * DAY_MS
+    if now < 0 or now >= wanted:
+        return False
+    change = ConfigEntry("retention.ms", str(wanted), incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ConfigResource.Type.TOPIC, place.topic, incremental_configs=[change])
+    try:
+        place.patiently(lambda: admin.incremental_alter_configs([resource])[resource].result(ANSWER_SECONDS))
+    except LogAway as error:
+        raise TopicUnfit(
+            place.topic,
+            f"只保存 {now // DAY_MS} 天，而有单位须保存 {days} 天；请设 retention.ms={wanted}（{error.en}）",
+            f"keeps events for {now // DAY_MS} days, and {days} are needed; set retention.ms={wanted} ({error.en})",
+        ) from error
+    return True

@@ -49,6 +49,11 @@ class Retention:
         """How long this tenant's events are kept; the law's minimum whatever was stored."""
         return timedelta(days=max(self.by_tenant.get(tenant, self.days), LEGAL_DAYS))
 
+    @property
+    def longest(self) -> int:
+        """The days of the tenant that is kept longest: what a log must keep that cannot tell tenants apart."""
+        return max(self.days, *self.by_tenant.values(), LEGAL_DAYS)
+
 
 def check_days(days: int) -> int:
     """Give the days back.

@@ -29,7 +29,9 @@ class Keeping:
     def run(self, guarded: Callable[[str, Callable[[], object]], None]) -> None:
         """Do rounds until asked to end; ``guarded`` runs a named chore and keeps its error for the overview."""
         while not self._stop:
-            if self._service.log_dir.is_dir():
+            if self._service.shares_log:
+                guarded("store-retention", self.keep_topic)
+            elif self._service.log_dir.is_dir():
                 guarded("store-seal", self.seal)
                 guarded("store-checkpoint", self.checkpoint)
                 guarded("store-expire", self.expire)
@@ -48,6 +50,20 @@ class Keeping:
             self._counted.checkpoints.inc(self._keeper.checkpoint())
         except KeeperBusy:
             return
+
+    def keep_topic(self) -> None:
+        """See that Kafka keeps events as long as the tenant that is kept longest asks; audit it where that changed something."""
+        days = self._service.retention().longest
+        if self._service.keep_topic(days):
+            with self._service.database.begin() as tx:
+                audit.record(
+                    tx,
+                    at=self._service.clock(),
+                    actor=ACTOR,
+                    action="store.retention",
+                    target=f"topic:{self._service.settings.log.kafka.topic}",
+                    detail={"days": days},
+                )
 
     def expire(self) -> None:
         """Let segments leave, and audit each."""

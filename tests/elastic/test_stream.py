@@ -90,6 +90,26 @@ def test_a_large_index_is_followed_by_a_new_one_and_old_ones_expire(index: Elast
     assert index.position(0) == 3020
 
 
+def test_events_leave_the_index_when_the_log_has_none_of_them_left(index: ElasticIndex, clock: Clock) -> None:
+    """By the retention of their tenants, which the log enforces: an index goes whole, and never before its last event."""
+    index.add(0, events(0, 3000))
+    index.add(1, [{**event, "event.id": f"1-{number}"} for number, event in enumerate(events(0, 100))])
+    clock.now += ROLLOVER_CHECK_SECONDS
+    index._client.indices.flush(index=index._stream)
+    index.add(0, events(3000, 10))
+    assert len(index._backing()) == 2
+    index.add(0, events(3010, 10))  # the first that lie in the new one
+    everything = Query(tenants=None)
+    assert index.drop({0: 0, 1: 0}) == 0
+    assert index.drop({0: 3010, 1: 99}) == 0, "one event of the other partition is still kept"
+    assert index.drop({0: 3009, 1: 100}) == 0
+    assert index.search(everything).total == 3120
+    assert index.drop({0: 3010, 1: 100}) == 1
+    assert index.search(everything).total == 10
+    assert index.drop({0: 3020, 1: 100}) == 0, "the index that is written to stays"
+    assert index.position(0) == 3020
+
+
 def test_facets_are_exact_where_a_shard_holds_more_values_than_it_reports(
     index: ElasticIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
