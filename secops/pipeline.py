@@ -29,6 +29,7 @@ from secops.records import EVENT_ID, HOST, INGESTED, KIND, PIPELINE_ERROR, TENAN
 from secops.rulebook import exceptions, stats, switches
 from secops.store.index import Query
 from secops.store.log import partition_of
+from secops.store.sqlite import SqliteIndex
 from secops.ticket import desk
 
 if TYPE_CHECKING:

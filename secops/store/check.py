@@ -90,7 +90,7 @@ def damage(descriptor: int, frame: frames.Placed) -> str:
         return "checksum of the frame does not match"
     try:
         lines = frames.lines_of(os.pread(descriptor, frame.header.length, frame.body), count=frame.header.events)
-        frames.to_events(lines, frame.header.partition, frame.header.base)
+        frames.to_events(lines, frame.header.partition, frame.header.base, whole=False)
     except ValueError as error:
         return str(error)
     return ""

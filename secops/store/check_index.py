@@ -1,4 +1,4 @@
-"""Verifying the embedded index against the log: every run's times, columns and words are those that its events make.
+"""Verifying the embedded index against the log: every run's times, columns, counts and words are those that its events make.
 
 The words are compared as sums of hashes over (word, event), because FTS5 keeps no text to compare with: the expected ones
 are made from the events, the stored ones are read through ``fts5vocab``. Each shard is read in one transaction, so the
@@ -10,13 +10,15 @@ from __future__ import annotations
 import re
 import sqlite3
 import struct
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 import zstandard
 
 from secops.records import EVENT_ID, EventId
-from secops.store import columns
+from secops.store import columns, stretch
 from secops.store.check import Flaw
+from secops.store.fields import KEYWORDS
 from secops.store.log import LogCorrupt
 from secops.store.shard import SCHEMA, Shard, id_of
 
@@ -81,6 +83,7 @@ def _shard_flaws(
                 return [Flaw(str(path), 0, why)]
             chunks = sorted(shard.chunks(), key=lambda chunk: chunk.id)
             found = [*_gaps(shard, chunks, log, reached), *_runs(shard, chunks, log, progress, words=words)]
+            found += [] if found else _stretches(shard, chunks)
             return [Flaw(str(path), 0, why) for why in found]
     finally:
         shard.close()
@@ -150,6 +153,28 @@ def _compare(shard: Shard, chunk: Chunk, log: Log, *, words: bool) -> str | int 
         if stored != keys:
             return f"other values of {field} than in the log"
     return _words(columns.texts(events, expected), chunk.id) if words else 0
+
+
+def _stretches(shard: Shard, chunks: Sequence[Chunk]) -> Iterator[str]:
+    """What was counted beforehand and is not what the runs, which hold, come to."""
+    reached = 0
+    for found in sorted(shard.stretches(), key=lambda each: each.id):
+        runs = [
+            stretch.Stretch(c.id, c.count, c.low, c.high) for c in chunks if found.id <= c.id < stretch.follows(found)
+        ]
+        outer = (sum(run.count for run in runs), min(r.low for r in runs), max(r.high for r in runs)) if runs else None
+        if found.id < reached or (found.count, found.low, found.high) != outer:
+            yield f"the stretch at event {id_of(found.id)} does not fit the runs below it"
+            continue
+        reached = stretch.follows(found)
+        expected = dict(stretch.totals_of(lambda number, run: shard.keys(KEYWORDS[number], run), runs))
+        for number, field in enumerate(KEYWORDS):
+            stored = {
+                key: Counter(dict(zip(values, counts, strict=True)))
+                for key, values, counts in shard.counted(field, found.id)
+            }
+            if stored != {key: counts for key, counts in expected.get(number, {}).items() if counts}:
+                yield f"counts of {field} from event {id_of(found.id)} on are not those of the events"
 
 
 def _words(texts: Sequence[str], row: int) -> int:

@@ -99,15 +99,21 @@ def follows(run: Stretch) -> int:
 
 def _save(connection: sqlite3.Connection, load: Load, runs: list[Stretch]) -> None:
     first = runs[0].id
+    for number, totals in totals_of(load, runs):
+        connection.execute("replace into counted values (?, ?, ?)", (number, first, _pack(totals)))
+    low, high = min(run.low for run in runs), max(run.high for run in runs)
+    connection.execute("replace into stretch values (?, ?, ?, ?)", (first, sum(run.count for run in runs), low, high))
+
+
+def totals_of(load: Load, runs: Sequence[Stretch]) -> Iterator[tuple[int, dict[Key, Counter[str]]]]:
+    """``(number of a field, counts of its values by tenant)`` over runs, for fields that some of their events have."""
     tenants = [load(KEYWORDS.index(TENANT), run.id) for run in runs]
     for number in range(len(KEYWORDS)):
         totals: dict[Key, Counter[str]] = {}
         for run, owners in zip(runs, tenants, strict=True):
             _count(load(number, run.id), owners, totals)
         if totals:
-            connection.execute("replace into counted values (?, ?, ?)", (number, first, _pack(totals)))
-    low, high = min(run.low for run in runs), max(run.high for run in runs)
-    connection.execute("replace into stretch values (?, ?, ?, ?)", (first, sum(run.count for run in runs), low, high))
+            yield number, totals
 
 
 def _count(column: Column, owners: Column, totals: dict[Key, Counter[str]]) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import random
 import shutil
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from secops.store import shard, stretch
 from secops.store.check_index import check_index
 from secops.store.files import FileLog
 from secops.store.index import Query
@@ -44,11 +46,16 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[FileLog, 
     log = FileLog(folder / "log", partitions=2, writable=True, reserve_bytes=0)
     for start in range(0, 600, 50):
         log.append({p: [event(number) for number in range(start + p, start + 50, 2)] for p in range(2)})
+    monkey = pytest.MonkeyPatch()
+    monkey.setattr(stretch, "EVENTS", 40)
+    monkey.setattr(shard, "CHUNK", 20)
     index = SqliteIndex(folder / "index", log, writable=True, shard_events=200)
     for start in range(0, 300, 25):
         for partition in range(2):
             index.add(partition, log.read(partition, start, 25))
+    assert index.compact()
     index.close()
+    monkey.undo()
     assert len(list((folder / "index").glob("*.idx"))) == 3
     yield log, folder / "index"
     log.close()
@@ -108,6 +115,28 @@ def test_an_index_that_says_something_else_than_the_log_is_named(tmp_path: Path,
         assert why in flaw.why
         assert flaw.path.endswith("00000001.idx")
     assert check_index(tmp_path / "message", log, words=False) == [], "words are looked at when asked for"
+
+
+def test_counts_made_beforehand_are_counted_again(tmp_path: Path, filled: tuple[FileLog, Path]) -> None:
+    log, sound = filled
+    folder = tmp_path / "index"
+    shutil.copytree(sound, folder)
+    path = min(folder.glob("*.idx"))
+    with sqlite3.connect(path) as connection:
+        ((first, second), *_) = connection.execute(
+            "select id, lag(id) over (order by id desc) from stretch order by id"
+        )
+        assert second is not None
+        one, other = (
+            connection.execute("select data from counted where number = 4 and stretch = ?", (each,)).fetchone()
+            for each in (first, second)
+        )
+        connection.execute("update counted set data = ? where number = 4 and stretch = ?", (*other, first))
+    connection.close()
+    assert one != other
+    (flaw,) = check_index(folder, log)
+    assert "counts of host.name" in flaw.why
+    assert check_index(sound, log) == []
 
 
 def test_events_that_are_missing_from_the_index_are_named(tmp_path: Path, filled: tuple[FileLog, Path]) -> None:
