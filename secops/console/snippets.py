@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 TOKEN: Final = "{token}"  # noqa: S105 - a placeholder, no password
 CA_FILE: Final = "/etc/ssl/certs/secops-root.crt"
+OTHER_UDP: Final = 5141  # of a syslog listener that is there for TLS: a listener has a UDP port in any case
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -33,6 +34,7 @@ class Sender:
     tls: bool = True
     token: bool = False  # it names a token; the others belong to the listener's tenant or to their certificate's
     port_key: str = "port"  # setting of the collector that holds the port
+    runbook: str = ""  # below runbooks/: what to do when nothing arrives
 
 
 _QUEUE: Final = """queue.type="LinkedList" queue.filename="secops" queue.maxDiskSpace="1g"
@@ -51,6 +53,7 @@ action(type="omrelp" target="{host}" port="{port}"
        tls="on" tls.caCert="{ca}" tls.authMode="name" tls.permittedPeer=["{host}"]
        """
         + _QUEUE,
+        runbook="sender-rsyslog.md",
     ),
     "rsyslog-tcp": Sender(
         N_("rsyslog over TCP"),
@@ -62,6 +65,43 @@ action(type="omrelp" target="{host}" port="{port}"
         + _QUEUE,
         tls=False,
         port_key="tcp_port",
+        runbook="sender-rsyslog.md",
+    ),
+    "rsyslog-tls": Sender(
+        N_("rsyslog over TLS (RFC 5425)"),
+        "syslog",
+        6514,
+        "/etc/rsyslog.d/60-secops.conf",
+        """# apt install rsyslog-openssl / dnf install rsyslog-openssl
+global(defaultNetstreamDriverCAFile="{ca}")
+action(type="omfwd" target="{host}" port="{port}" protocol="tcp" TCP_Framing="octet-counted"
+       StreamDriver="ossl" StreamDriverMode="1" StreamDriverAuthMode="x509/name"
+       StreamDriverPermittedPeers="{host}"
+       """
+        + _QUEUE,
+        port_key="tcp_port",
+        runbook="sender-rsyslog.md",
+    ),
+    "rsyslog-elasticsearch": Sender(
+        N_("rsyslog with a token (omelasticsearch)"),
+        "elastic_bulk",
+        9201,
+        "/etc/rsyslog.d/60-secops.conf",
+        """# apt install rsyslog-elasticsearch / dnf install rsyslog-elasticsearch
+module(load="omelasticsearch")
+template(name="secops" type="list" option.jsonf="on") {{
+  property(outname="@timestamp" name="timereported" dateFormat="rfc3339" format="jsonf")
+  property(outname="message" name="msg" format="jsonf")
+  property(outname="host.name" name="hostname" format="jsonf")
+  property(outname="process.name" name="programname" format="jsonf")
+}}
+action(type="omelasticsearch" server="{host}" serverport="{port}" usehttps="on" tls.cacert="{ca}"
+       uid="rsyslog" pwd="{token}" searchIndex="logs" searchType="" bulkmode="on" template="secops"
+       queue.type="LinkedList" queue.filename="secops" queue.maxDiskSpace="1g"
+       queue.saveOnShutdown="on" action.resumeRetryCount="-1")
+""",
+        token=True,
+        runbook="sender-rsyslog.md",
     ),
     "filebeat": Sender(
         "Filebeat",
@@ -79,8 +119,32 @@ output.elasticsearch:
   username: secops
   password: "{token}"
   ssl.certificate_authorities: ["{ca}"]
+  allow_older_versions: true
 """,
         token=True,
+        runbook="sender-filebeat.md",
+    ),
+    "logstash": Sender(
+        "Logstash",
+        "elastic_bulk",
+        9201,
+        "/etc/logstash/conf.d/60-secops.conf",
+        """output {{
+  elasticsearch {{
+    hosts => ["https://{host}:{port}"]
+    user => "logstash"
+    password => "{token}"
+    ssl_certificate_authorities => ["{ca}"]
+    index => "logs"
+    action => "create"
+    manage_template => false
+    ilm_enabled => false
+    data_stream => false
+  }}
+}}
+""",
+        token=True,
+        runbook="sender-logstash.md",
     ),
     "vector": Sender(
         "Vector",
@@ -102,9 +166,11 @@ sinks:
     request: {{headers: {{Content-Type: application/x-ndjson}}}}
     auth: {{strategy: bearer, token: "{token}"}}
     tls: {{ca_file: "{ca}"}}
+    acknowledgements: {{enabled: true}}
     buffer: {{type: disk, max_size: 1073741824}}
 """,
         token=True,
+        runbook="sender-vector.md",
     ),
     "fluent-bit": Sender(
         "Fluent Bit",
@@ -122,6 +188,8 @@ sinks:
     Port         {port}
     URI          /v1/events
     Format       json_lines
+    Json_Date_Key    @timestamp
+    Json_Date_Format iso8601
     Header       Authorization Bearer {token}
     Compress     gzip
     Retry_Limit  no_limits
@@ -130,27 +198,37 @@ sinks:
     tls.ca_file  {ca}
 """,
         token=True,
+        runbook="sender-fluent-bit.md",
     ),
     "opentelemetry": Sender(
         N_("OpenTelemetry Collector"),
         "otlp",
         4318,
         "/etc/otelcol-contrib/config.yaml",
-        """receivers:
+        """# mkdir -p /var/lib/otelcol/secops, owned by the user the collector runs as
+extensions:
+  file_storage:
+    directory: /var/lib/otelcol/secops
+receivers:
   filelog:
     include: [/var/log/*.log]
+    storage: file_storage
 exporters:
   otlphttp/secops:
     endpoint: https://{host}:{port}
     headers: {{Authorization: "Bearer {token}"}}
     tls: {{ca_file: "{ca}"}}
+    sending_queue: {{storage: file_storage}}
+    retry_on_failure: {{max_elapsed_time: 0s}}
 service:
+  extensions: [file_storage]
   pipelines:
     logs:
       receivers: [filelog]
       exporters: [otlphttp/secops]
 """,
         token=True,
+        runbook="sender-opentelemetry.md",
     ),
     "huawei": Sender(
         N_("Huawei switch or router (VRP)"),
@@ -166,6 +244,7 @@ ntp-service unicast-server NTP-SERVER
 """,
         tls=False,
         port_key="udp_port",
+        runbook="sender-huawei.md",
     ),
     "h3c": Sender(
         N_("H3C switch or router (Comware)"),
@@ -181,6 +260,7 @@ ntp-service unicast-server NTP-SERVER
 """,
         tls=False,
         port_key="udp_port",
+        runbook="sender-h3c.md",
     ),
     "http": Sender(
         N_("Plain HTTP push"),
@@ -191,6 +271,7 @@ ntp-service unicast-server NTP-SERVER
 curl --cacert {ca} -H @secops.header --data-binary @events.jsonl https://{host}:{port}/v1/events
 """,
         token=True,
+        runbook="sender-acknowledged.md",
     ),
 }
 
@@ -222,7 +303,7 @@ def place(settings: Settings, kind: str, tenant: str) -> Place:
                 "" if outside else _lines(sender, tenant),
             )
     defaults = {"syslog": settings.ingest.syslog_port, "http_push": settings.ingest.push_port}
-    own = defaults.get(sender.collector) if settings.ingest.defaults else None
+    own = defaults.get(sender.collector) if settings.ingest.defaults and not _needs_tls(sender) else None
     return Place(settings.web.public_host, own or sender.port, False, False, _lines(sender, tenant))
 
 
@@ -237,17 +318,25 @@ def snippet(kind: str, where: Place, token: str) -> str:
 
 def _serves(sender: Sender, described: Mapping[str, Any], tenant: str) -> bool:
     """Whether a listener takes events of the tenant: a token or a certificate says whose they are, else the listener."""
+    if sender.collector == "syslog" and bool(described.get("tls")) != sender.tls:
+        return False
     if sender.token or described.get("tenant", "city") == tenant:
         return True
     tls = described.get("tls")
     return isinstance(tls, dict) and tenant in dict(tls.get("peers") or {}).values()
 
 
+def _needs_tls(sender: Sender) -> bool:
+    return sender.collector == "syslog" and sender.tls
+
+
 def _lines(sender: Sender, tenant: str) -> str:
-    name = sender.collector.replace("_", "-") + ("" if sender.token else f"-{tenant}")
+    name = sender.collector.replace("_", "-") + ("-tls" if _needs_tls(sender) else "")
+    name += "" if sender.token else f"-{tenant}"
     lines = [f"[ingest.collectors.{name}]", f'kind = "{sender.collector}"', 'host = "0.0.0.0"']
     if sender.collector == "syslog":
-        lines += [f"udp_port = {sender.port}", f"tcp_port = {sender.port}"]
+        udp = OTHER_UDP if _needs_tls(sender) else sender.port
+        lines += [f"udp_port = {udp}", f"tcp_port = {sender.port}"]
     else:
         lines.append(f"port = {sender.port}")
     if sender.token:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shutil
+import subprocess
 from datetime import timedelta
 from html import unescape
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +17,8 @@ from monitors import collector
 from monitors.record import Record
 from secops import source_health, source_quotas, sources
 from secops.audit import last
-from secops.console.snippets import SENDERS, place, snippet
+from secops.cli import source as source_commands
+from secops.console.snippets import CA_FILE, SENDERS, place, snippet
 from secops.normalise import normalise
 from secops.settings import Ingest
 from secops.source_health import Window, key_of
@@ -80,6 +84,54 @@ def test_a_snippet_has_everything_in_place(world: World, kind: str) -> None:
     assert not re.search(r"\{(host|port|ca|token)\}|\{\{", text)
     assert f'kind = "{sender.collector}"' in where.wanted, "only loopback listens by default, and the page says so"
     assert sender.collector in collector.kinds()
+
+
+@pytest.mark.parametrize("kind", list(SENDERS))
+def test_a_sender_has_a_runbook_that_its_page_leads_to(world: World, kind: str) -> None:
+    runbook = SENDERS[kind].runbook
+    with world.client("admin") as client:
+        assert f"/runbooks/{runbook}" in client.get(f"/sources/connect?kind={kind}&tenant=city").text
+        text = client.get(f"/runbooks/{runbook}").text
+        for trouble in ("没有数据", "TLS", "重复"):
+            assert trouble in text, trouble
+
+
+def test_what_commands_of_the_service_a_sender_runbook_names_exist(world: World) -> None:
+    for path in (world.service.content_dir / "runbooks").glob("sender-*.md"):
+        for command in re.findall(r"`secops (\w+ \w+)", path.read_text()):
+            noun, verb = command.split()
+            assert verb in {one.name or one.callback.__name__ for one in source_commands.app.registered_commands} | {
+                "list"
+            }, command
+            assert noun == "source"
+
+
+@pytest.mark.skipif(shutil.which("rsyslogd", path="/usr/sbin:/usr/bin") is None, reason="no rsyslogd")
+@pytest.mark.parametrize("kind", [kind for kind in SENDERS if kind.startswith("rsyslog")])
+def test_rsyslog_takes_its_configuration(world: World, kind: str, tmp_path: Path) -> None:
+    text = snippet(kind, place(world.service.settings, kind, "city"), "sk_0123456789")
+    text = text.replace(CA_FILE, str(tmp_path / "root.crt"))
+    (tmp_path / "root.crt").write_bytes(world.service.authority.root_pem())
+    file = tmp_path / "rsyslog.conf"
+    file.write_text(f'global(workDirectory="{tmp_path}")\n{text}')
+    rsyslogd = shutil.which("rsyslogd", path="/usr/sbin:/usr/bin")
+    checked = subprocess.run(
+        [str(rsyslogd), "-N1", "-f", str(file)], capture_output=True, text=True, timeout=30, check=False
+    )
+    if "could not load module" in checked.stderr:
+        pytest.skip(checked.stderr.splitlines()[-1])
+    assert checked.returncode == 0, checked.stderr
+    assert "error" not in checked.stderr.replace("errors", ""), checked.stderr
+
+
+def test_a_listener_without_tls_is_none_for_senders_with_it(world: World) -> None:
+    plain = {"kind": "syslog", "host": "0.0.0.0", "tcp_port": 5514}
+    secured = {**plain, "tcp_port": 6600, "tls": {"certificate_file": "c", "key_file": "k"}}
+    settings = world.service.settings.model_copy(update={"ingest": Ingest(collectors={"plain": plain})})
+    assert place(settings, "rsyslog-tls", "city").wanted
+    assert not place(settings, "rsyslog-tcp", "city").wanted
+    both = settings.model_copy(update={"ingest": Ingest(collectors={"plain": plain, "secured": secured})})
+    assert (place(both, "rsyslog-tls", "city").port, place(both, "rsyslog-tcp", "city").port) == (6600, 5514)
 
 
 def test_a_configured_listener_is_found_by_its_tenant(world: World) -> None:
