@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy.orm import Mapped, Session, defer, mapped_column
 
 from secops import audit
 from secops.db import Base
@@ -20,7 +20,7 @@ from secops.errors import UserError
 from secops.records import DATASET, HOST, INGESTED, KIND, PIPELINE_ERROR, RAW, TENANT, TIMESTAMP, Event
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 Key: TypeAlias = tuple[str, str, str]  # tenant, collector, host
 
@@ -150,6 +150,12 @@ def find(tx: Session, *, tenants: frozenset[str] | None, since: datetime | None 
     if since is not None:
         query = query.where(SourceRow.last_seen >= since)
     return tx.scalars(query).all()
+
+
+def every(tx: Session) -> Iterator[SourceRow]:
+    """All sources of all tenants, without their samples, a thousand at a time."""
+    query = sa.select(SourceRow).options(defer(SourceRow.samples)).execution_options(yield_per=1000)
+    yield from tx.scalars(query)
 
 
 def get(tx: Session, source_id: int, *, tenants: frozenset[str] | None) -> SourceRow:

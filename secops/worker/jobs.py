@@ -13,6 +13,7 @@ from secops.worker import metrics
 from secops.worker.keeping import Keeping
 from secops.worker.lag_watch import LagWatch
 from secops.worker.loop import Reporter, Stop
+from secops.worker.source_gauges import SourceGauges
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -33,6 +34,7 @@ class JobsRole:
         self.counted = metrics.jobs(CollectorRegistry())
         self.errors: dict[str, str] = {}
         self.lag = LagWatch(service, self.counted.detect_lag)
+        self.sources = SourceGauges(service, metrics.sources(CollectorRegistry()))
         self.keeping = Keeping(service, stop, metrics.store(CollectorRegistry()))
 
     def drain(self, kinds: Collection[type]) -> None:
@@ -90,6 +92,7 @@ class JobsRole:
                 self.guarded("crl", lambda: self.service.authority.crl(self.service.clock()))
                 crl_due = time.monotonic() + CRL_SECONDS
             self.guarded("lag", self.lag.look)
+            self.guarded("sources", self.sources.look)
             reporter.tick()
             self.stop.rest(0.5)
             if not all(worker.is_alive() for worker in workers):

@@ -65,6 +65,18 @@ class JobsMetrics:
 
 
 @dataclass(frozen=True, slots=True)
+class SourceMetrics:
+    """How sources are doing, by organisation and kind of collector."""
+
+    known: Gauge
+    silent: Gauge
+    rate: Gauge
+    lag: Gauge
+    ahead: Gauge
+    unread: Gauge
+
+
+@dataclass(frozen=True, slots=True)
 class StoreMetrics:
     """What keeping the event log counts."""
 
@@ -172,6 +184,23 @@ def jobs(registry: CollectorRegistry) -> JobsMetrics:
         disk_free=Gauge(
             "secops_disk_free_bytes", "Free bytes where the state lies", registry=registry, multiprocess_mode="livemin"
         ),
+    )
+
+
+def sources(registry: CollectorRegistry) -> SourceMetrics:
+    """Make the metrics of sources, as the jobs role sees them; one source each would be too many series."""
+
+    def gauge(name: str, text: str) -> Gauge:
+        by = ["tenant", "collector"]
+        return Gauge(f"secops_sources_{name}", text, by, registry=registry, multiprocess_mode="livemax")
+
+    return SourceMetrics(
+        known=gauge("known", "Sources that were ever heard and not taken off the list"),
+        silent=gauge("silent", "Sources silent for as long as the watch allows"),
+        rate=gauge("events_per_second", "Events a second of all of them"),
+        lag=gauge("lag_seconds", "From event to receipt lately, the greatest of any source that sends"),
+        ahead=gauge("clock_ahead_seconds", "By how much the clock of any source that sends runs ahead, the greatest"),
+        unread=gauge("unread", "Events of all of them that nobody could read or parse, so far"),
     )
 
 

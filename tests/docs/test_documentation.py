@@ -38,6 +38,7 @@ def metric_names() -> set[str]:
     metrics.detect(registry)
     metrics.jobs(registry)
     metrics.store(registry)
+    metrics.sources(registry)
     for name in ("index", "detect"):
         metrics.consumer(registry, name)
     return {f"{m.name}_total" if m.type == "counter" else m.name for m in registry.collect()}
