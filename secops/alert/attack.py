@@ -31,11 +31,13 @@ class Tactic:
     tag: str  # credential-access
     zh: str
     en: str
+    older: tuple[str, ...] = ()  # tags that it bore before
 
     @property
     def tags(self) -> tuple[str, ...]:
-        """How rules write it: with hyphens, or (older ones) with underscores."""
-        return tuple(dict.fromkeys((f"{PREFIX}{self.tag}", f"{PREFIX}{self.tag.replace('-', '_')}")))
+        """How rules write it: with hyphens, or (older ones) with underscores, or by an earlier name."""
+        names = (self.tag, *self.older)
+        return tuple(dict.fromkeys(f"{PREFIX}{one}" for name in names for one in (name, name.replace("-", "_"))))
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,9 +56,15 @@ def load_tactics(file: Path) -> tuple[Tactic, ...]:
         UserError: ``alert.file``.
     """
     items = [
-        item.fields(("id", "tag", "zh", "en")) for item in read(file, CODE).fields(("tactics",))["tactics"].items()
+        item.fields(("id", "tag", "zh", "en"), ("older",))
+        for item in read(file, CODE).fields(("tactics",))["tactics"].items()
     ]
-    return tuple(Tactic(*(item[name].text() for name in ("id", "tag", "zh", "en"))) for item in items)
+    return tuple(_tactic(item) for item in items)
+
+
+def _tactic(item: dict[str, Node]) -> Tactic:
+    id_, tag, zh, en = (item[name].text() for name in ("id", "tag", "zh", "en"))
+    return Tactic(id_, tag, zh, en, tuple(item["older"].texts()) if "older" in item else ())
 
 
 def load_techniques(file: Path) -> dict[str, Technique]:

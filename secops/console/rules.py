@@ -14,7 +14,7 @@ from secops.api.problems import NotFound
 from secops.console import rule_list
 from secops.console.tickets import organisation_names
 from secops.console.visit import Page, Routes, member
-from secops.match.rule import Correlation
+from secops.match.rule import Correlation, Detection
 from secops.match.source import document_at
 from secops.records import Level
 from secops.rulebook import drafts, exceptions, stats, switches
@@ -89,6 +89,7 @@ def page_of(
         known=_known(visit, rule),
         looks_at=[rules[one] for one in body.rules if one in rules] if isinstance(body, Correlation) else [],
         feeds=[one for one in rules.values() if isinstance(one.body, Correlation) and rule.id in one.body.rules],
+        source=_source(rule),
         tactics=tactics_of(rule.info.tags, visit.service.tactics),
         techniques=techniques_of(rule.info.tags),
         imported=rule_desk.imported_by(visit.service, rule),
@@ -137,6 +138,16 @@ def source_text(rule: Rule) -> str:
     if len(text) > MOST_SOURCE:
         return ""
     return document_at(text, rule.line)
+
+
+def _source(rule: Rule) -> str:
+    """The log source as rules write it; "" for a correlation, which has none of its own."""
+    body = rule.body
+    if isinstance(body, Correlation):
+        return ""
+    named = body.logsource if isinstance(body, Detection) else body.source
+    parts = {"product": named.product, "category": named.category, "service": named.service}
+    return ", ".join(f"{name}: {value}" for name, value in parts.items() if value)
 
 
 def _known(visit: Visit, rule: Rule) -> Known:

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from identity.principal import Permission, Role
 from identity.provider import OrganizationKind
+from secops.alert import queries
 from secops.api.problems import Forbidden, NotFound
 from secops.console.moments import moment
+from secops.console.runbooks import runbook
 from secops.console.ticket_list import visible_tickets
 from secops.console.visit import MAX_DIGITS, Page, Routes, member
 from secops.errors import UserError
@@ -48,6 +50,8 @@ def detail(visit: Visit) -> Response:
     """One ticket: clock, what can be done now, history."""
     ticket = _ticket(visit)
     clock = desk.clock(ticket, visit.service.calendar, visit.now)
+    with visit.service.database.read() as tx:
+        guide = queries.get(tx, ticket.alert_id).runbook if ticket.alert_id else ""
     contractors = [one for one in visit.service.identity.organizations() if one.kind is OrganizationKind.CONTRACTOR]
     return visit.page(
         "ticket.html",
@@ -56,6 +60,7 @@ def detail(visit: Visit) -> Response:
         actions=[name for name in allowed(ticket.state) if name in _permitted(visit, ticket)],
         contractors=contractors,
         entry=visit.service.catalogue.services.get(ticket.service),
+        guide=guide if runbook(visit.service.content_dir / "runbooks", guide) else "",
         duties=[target for target in clock.targets if target.priority == 0 and target.stopped_at is None],
         names=organisation_names(visit),
     )

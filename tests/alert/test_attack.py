@@ -20,7 +20,7 @@ TACTICS = load_tactics(content_dir() / "rules" / "alert" / "attack.yaml")
 
 
 def test_the_table_is_the_enterprise_matrix() -> None:
-    assert len(TACTICS) == len({one.id for one in TACTICS}) == len({one.tag for one in TACTICS}) == 14
+    assert len(TACTICS) == len({one.id for one in TACTICS}) == len({one.tag for one in TACTICS}) == 15
     assert [one.zh for one in TACTICS if one.id == "TA0006"] == ["凭据访问"]
 
 
@@ -34,6 +34,8 @@ def test_tags_name_tactics_and_techniques_in_either_spelling() -> None:
         "attack.t1",
     ]
     assert [one.id for one in tactics_of(tags, TACTICS)] == ["TA0001", "TA0006"]
+    split = ["attack.stealth", "attack.defense-evasion", "attack.defense_evasion", "attack.defense-impairment"]
+    assert [[one.id for one in tactics_of([tag], TACTICS)] for tag in split] == [["TA0005"]] * 3 + [["TA0112"]]
     assert techniques_of(tags) == ["T1110.001"]
 
 

@@ -81,6 +81,8 @@ def test_a_ticket_goes_from_the_officer_to_the_contractor_and_back(world: World)
         assert send(officer, path, f"{path}/answer").status_code == 403, "answering is the contractor's"
         assert send(officer, path, f"{path}/assign", assignee="fixers").status_code == 303
         assert rival.get(path).status_code == 404
+        assert '<a href="/runbooks/ssh-brute-force.md">' in fixer.get(path).text, "who works at it may read what to do"
+        assert fixer.get("/runbooks/ssh-brute-force.md").status_code == 200
         assert send(rival, "/me", f"{path}/answer").status_code == 404
         assert f"/tickets/{ticket.id}" in fixer.get("/tickets").text
         assert f"/tickets/{ticket.id}" not in rival.get("/tickets").text

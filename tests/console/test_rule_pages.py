@@ -101,6 +101,7 @@ def test_an_imported_rule_is_marked_in_lists_alerts_and_beside_the_one_of_ours_t
             assert "Local user made" in page
             assert '<span class="tag plain">导入：hq</span>' in page, path
         assert "Local user made" not in client.get("/rules?origin=own&q=local user").text
+        assert "product: windows, service: security" in client.get(f"/rules/{twin}").text
         assert "与另一条规则相似（100 %）" in client.get(f"/rules/{twin}").text
         assert "Local user made" in client.get("/rules/imports").text
         assert client.get(f"/api/v1/rules/{twin}").json()["imported"] == "hq"
