@@ -6,7 +6,7 @@ import binascii
 from typing import TYPE_CHECKING, Final
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -24,9 +24,9 @@ def doubt(data: bytes, signature: bytes, chain_pem: bytes, at: datetime, *, root
     """
     try:
         chain = x509.load_pem_x509_certificates(chain_pem)
-    except ValueError as error:
-        return f"the certificates cannot be read: {error}"
-    return _doubt_chain(chain, at, root) or _doubt_signature(chain[0], signature, data)
+        return _doubt_chain(chain, at, root) or _doubt_signature(chain[0], signature, data)
+    except (ValueError, TypeError, UnsupportedAlgorithm, x509.UnsupportedGeneralNameType) as error:
+        return f"the certificates cannot be read: {error}"  # parts of them are only read when they are asked for
 
 
 def _doubt_chain(chain: Sequence[x509.Certificate], at: datetime, root: str) -> str:

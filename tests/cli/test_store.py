@@ -6,12 +6,15 @@ from typing import Any
 
 import orjson
 import pytest
+from cryptography import x509
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from secops import audit, status, wiring
 from secops import settings as settings_module
 from secops.cli.root import build
-from secops.store import chain, ends, segment
+from secops.store import chain, checkpoints, ends, segment
 from secops.store.files import FileLog
 from secops.store.keeper import keeping
 from secops.store.sqlite import SqliteIndex
@@ -190,3 +193,22 @@ def test_with_kafka_the_commands_of_the_embedded_log_say_so(tmp_path: Path, serv
         refused = run(service, command)
         assert refused.exit_code == 2, refused.output
         assert "Kafka" in refused.output
+
+
+@pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_no_changed_byte_of_a_signed_checkpoint_passes_or_breaks_the_check(
+    data: st.DataObject, service: Service
+) -> None:
+    """With the authority's own signature and certificates; line ends within PEM say nothing."""
+    (line,) = chain.whole_lines(checkpoints.path_of(service.log_dir))
+    links = {p: chain.whole_lines(chain.path_of(service.log_dir, p)) for p in range(4)}
+    changed = bytearray(line)
+    at = data.draw(st.integers(0, len(line) - 1))
+    changed[at] ^= data.draw(st.integers(1, 255))
+    found = checkpoints.find_break([bytes(changed)], links, service.witness())
+    if found is None:
+        before, after = checkpoints.parse(line), checkpoints.parse(bytes(changed))
+        assert (before.text, before.signature) == (after.text, after.signature)
+        assert x509.load_pem_x509_certificates(before.chain_pem) == x509.load_pem_x509_certificates(after.chain_pem)
