@@ -189,7 +189,11 @@ class Uploads(Section):
     max_ratio: int = Field(
         200, ge=1, le=1032, description="most times its size that a gzip or zip file may unpack to; 64 MiB are free"
     )
-    disk_bytes: int = Field(10 * 2**30, ge=1024, description="room in the state folder for files that wait to be read")
+    disk_bytes: int = Field(
+        10 * 2**30,
+        ge=1024,
+        description="room in the state folder for files that wait to be read; half of it for one organisation",
+    )
     at_once: int = Field(2, ge=1, le=32, description="tenants whose files are read at the same time")
     reader_memory_bytes: int = Field(
         1 * 2**30, ge=256 * 2**20, description="memory of the process that reads a file; one that needs more is refused"

@@ -7,6 +7,7 @@ import os
 import secrets
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any, Final
 
@@ -15,7 +16,7 @@ import orjson
 from monitors.files import frames
 from secops import private_file, status, uploads
 from secops.errors import UserError
-from secops.uploads import Reading, file_of
+from secops.uploads import Reading, file_of, mark_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -45,9 +46,10 @@ class Kept:
 
 @dataclass(slots=True)
 class Incoming:
-    """A file while it arrives: written to the folder, hashed, counted; gone again unless it is kept."""
+    """A tenant's file while it arrives: written to the folder, hashed, counted; gone again unless it is kept."""
 
     folder: Path
+    tenant: str
     bounds: Uploads
     reserve: int  # bytes of the disk that stay free
     size: int = 0
@@ -64,9 +66,8 @@ class Incoming:
             UserError: there is no room.
         """
         self.folder.mkdir(mode=0o700, exist_ok=True)
-        self._room = self.bounds.disk_bytes - sum(path.stat().st_size for path in self.folder.iterdir())
-        self._check()
-        self._path = self.folder / (secrets.token_hex(8) + TEMPORARY)
+        self._look()
+        self._path = self.folder / f"{secrets.token_hex(8)}.{mark_of(self.tenant)}{TEMPORARY}"
         self._file = private_file.create(self._path)
         return self
 
@@ -82,14 +83,14 @@ class Incoming:
         self._hash.update(block)
         self._file.write(block)
 
-    def keep(self, tenant: str) -> Kept:
+    def keep(self) -> Kept:
         """Make it durable under its hash; a tenant's same file lies there once."""
         assert self._file is not None
         assert self._path is not None
         self._file.flush()
         os.fsync(self._file.fileno())
         digest = self._hash.hexdigest()
-        self._path.replace(self.folder / file_of(tenant, digest))
+        self._path.replace(self.folder / file_of(self.tenant, digest))
         directory = os.open(self.folder, os.O_RDONLY)
         try:
             os.fsync(directory)
@@ -114,12 +115,30 @@ class Incoming:
                 f"The file is larger than {self.bounds.max_file_bytes:,} bytes (uploads.max_file_bytes); "
                 "pack it, or part it into several.",
             )
+        if self.size - self._looked >= _STEP:
+            self._look()
         if self.size > self._room:
             raise _no_room(f"uploads.disk_bytes = {self.bounds.disk_bytes:,}")
-        if self.size == 0 or self.size - self._looked >= _STEP:
-            self._looked = self.size
-            if not status.disk(self.folder, self.reserve).accepting:
-                raise _no_room(f"log.reserve_bytes = {self.reserve:,}")
+
+    def _look(self) -> None:
+        """See how much room is left: others bring files too, and of one tenant no more than half of it may wait."""
+        self._looked = self.size
+        sizes = _sizes(self.folder, without=self._path)
+        mark = mark_of(self.tenant)
+        own = sum(size for name, size in sizes.items() if mark in name)
+        self._room = min(self.bounds.disk_bytes - sum(sizes.values()), self.bounds.disk_bytes // 2 - own)
+        if not status.disk(self.folder, self.reserve).accepting:
+            raise _no_room(f"log.reserve_bytes = {self.reserve:,}")
+
+
+def _sizes(folder: Path, without: Path | None) -> dict[str, int]:
+    """The sizes of the files in the folder, by name; the ingest role takes some away at any time."""
+    found = {}
+    for path in folder.iterdir():
+        with suppress(FileNotFoundError):
+            if path != without:
+                found[path.name] = path.stat().st_size
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,9 +152,9 @@ class Inbox:
     machine: str
     clock: Callable[[], datetime]
 
-    def incoming(self) -> Incoming:
-        """A file that is about to arrive."""
-        return Incoming(self.folder, self.bounds, self.reserve)
+    def incoming(self, tenant: str) -> Incoming:
+        """A tenant's file that is about to arrive."""
+        return Incoming(self.folder, tenant, self.bounds, self.reserve)
 
     def take(
         self,

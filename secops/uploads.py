@@ -297,7 +297,12 @@ def needed(tx: Session, machine: str) -> set[str]:
 
 def file_of(tenant: str, sha256: str) -> str:
     """The name under which a tenant's file lies in the folder; two tenants may bring the same one."""
-    return f"{sha256}.{hashlib.sha256(tenant.encode()).hexdigest()[:16]}"
+    return f"{sha256}.{mark_of(tenant)}"
+
+
+def mark_of(tenant: str) -> str:
+    """What the names of a tenant's files in the folder bear."""
+    return hashlib.sha256(tenant.encode()).hexdigest()[:16]
 
 
 def known_zone(name: str) -> str:

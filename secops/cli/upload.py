@@ -72,13 +72,13 @@ def _bring(service: Service, path: Path, tenant: str, kind: str, reading: Readin
         with (
             path.open("rb") as file,
             Bar(path.name) as bar,
-            service.inbox.incoming() as incoming,
+            service.inbox.incoming(tenant) as incoming,
         ):
             size = path.stat().st_size
             while block := file.read(_BLOCK):
                 incoming.write(block)
                 bar(incoming.size, size)
-            kept = incoming.keep(tenant)
+            kept = incoming.keep()
     except OSError as error:
         fail(UserError("upload.file", f"无法读取 {path}：{error}", f"{path} cannot be read: {error}"), WRONG)
     return service.inbox.take(

@@ -120,7 +120,7 @@ class _Receiving:
         if self._visit is None:
             self._visit = await run_in_threadpool(self._admit)
         if self._incoming is None and (part.file or part.data):
-            incoming = self._visit.service.inbox.incoming()
+            incoming = self._visit.service.inbox.incoming(self._visit.value("tenant"))
             self._incoming = await run_in_threadpool(incoming.__enter__)
         self._waiting += part.data
         self._size += sum(map(len, part.data))
@@ -178,7 +178,7 @@ class _Receiving:
         try:
             if not incoming.size:
                 return
-            kept = incoming.keep(visit.value("tenant"))
+            kept = incoming.keep()
         finally:
             incoming.__exit__(None, None, None)
         self.brought.append(self._register(visit, kept, name))

@@ -44,9 +44,9 @@ def bring(
     service: Service, name: str, data: bytes, reading: Reading | None = None, tenant: str = "city"
 ) -> tuple[UploadRow, bool]:
     bounds = service.settings.uploads
-    with upload_files.Incoming(service.uploads_dir, bounds, 0) as incoming:
+    with upload_files.Incoming(service.uploads_dir, tenant, bounds, 0) as incoming:
         incoming.write(data)
-        kept = incoming.keep(tenant)
+        kept = incoming.keep()
     told = upload_files.peek(
         service.uploads_dir / uploads.file_of(tenant, kept.sha256), name, reading or Reading(), bounds
     )
@@ -219,22 +219,26 @@ def test_a_table_waits_for_its_columns_and_the_next_one_does_not(service: Servic
 
 
 def test_files_beyond_the_bounds_leave_nothing_behind(service: Service) -> None:
-    bounds = service.settings.uploads
-    with (
-        pytest.raises(UserError, match="max_file_bytes"),
-        upload_files.Incoming(service.uploads_dir, bounds, 0) as incoming,
-    ):
+    bounds, folder = service.settings.uploads, service.uploads_dir
+    with pytest.raises(UserError, match="max_file_bytes"), upload_files.Incoming(folder, "city", bounds, 0) as incoming:
         incoming.write(b"x" * (bounds.max_file_bytes + 1))
-    (service.uploads_dir / "waiting").write_bytes(b"x" * (bounds.disk_bytes - 10))
-    with (
-        pytest.raises(UserError, match="disk_bytes"),
-        upload_files.Incoming(service.uploads_dir, bounds, 0) as incoming,
-    ):
-        incoming.write(b"x" * 11)
-    (service.uploads_dir / "waiting").unlink()
-    with pytest.raises(UserError, match="reserve_bytes"), upload_files.Incoming(service.uploads_dir, bounds, 1 << 60):
+    with pytest.raises(UserError, match="reserve_bytes"), upload_files.Incoming(folder, "city", bounds, 1 << 60):
         pass
-    assert list(service.uploads_dir.iterdir()) == []
+    assert list(folder.iterdir()) == []
+
+
+def test_a_tenant_that_fills_its_half_of_the_room_leaves_the_other_to_the_others(service: Service) -> None:
+    bounds, folder = service.settings.uploads, service.uploads_dir
+    folder.mkdir()
+    (folder / uploads.file_of("city", "a")).write_bytes(b"x" * (bounds.disk_bytes // 2 - 10))
+    with pytest.raises(UserError, match="disk_bytes"), upload_files.Incoming(folder, "city", bounds, 0) as incoming:
+        incoming.write(b"x" * 11)
+    with upload_files.Incoming(folder, "north", bounds, 0) as incoming:
+        incoming.write(b"x" * (bounds.disk_bytes // 2))
+        incoming.keep()
+    with pytest.raises(UserError, match="disk_bytes"), upload_files.Incoming(folder, "south", bounds, 0) as incoming:
+        incoming.write(b"x" * 11)
+    assert len(list(folder.iterdir())) == 2
 
 
 def test_a_bomb_fails_and_says_so(service: Service) -> None:
