@@ -18,6 +18,24 @@ from waiting import wait_until
 
 VERSION = "4.3.1"
 JARS = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "secops-tests" / f"kafka-{VERSION}"
+ACCOUNT, PASSWORD = "secops", "pass-of-the-Account"
+SECURE = """process.roles=broker,controller
+node.id=1
+listeners=SASL_SSL://127.0.0.1:{port},CONTROLLER://127.0.0.1:{control}
+advertised.listeners=SASL_SSL://127.0.0.1:{port}
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,SASL_SSL:SASL_SSL
+inter.broker.listener.name=SASL_SSL
+sasl.mechanism.inter.broker.protocol=PLAIN
+sasl.enabled.mechanisms=SCRAM-SHA-512,SCRAM-SHA-256,PLAIN
+listener.name.sasl_ssl.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required \\
+  username="broker" password="b" user_broker="b" user_{account}="{password}";
+listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+listener.name.sasl_ssl.scram-sha-256.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+ssl.keystore.type=PEM
+ssl.keystore.location={trust}/broker.pem
+ssl.truststore.type=PEM
+ssl.truststore.location={trust}/root.pem
+"""
 CLUSTER = "AAAAAAAAQACAAAAAAAAAAQ"
 POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0">
   <modelVersion>4.0.0</modelVersion>
@@ -75,6 +93,7 @@ class Broker:
     port: int
     classpath: str
     process: subprocess.Popen[bytes] | None = field(default=None)
+    client: dict[str, str] = field(default_factory=dict)  # librdkafka's properties beside the address
 
     @property
     def address(self) -> str:
@@ -110,7 +129,8 @@ class Broker:
         assert self.process is not None
         assert self.process.poll() is None, (self.folder / "output").read_text()[-2000:]
         try:
-            AdminClient({"bootstrap.servers": self.address, "log_level": 0, "error_cb": _quiet}).list_topics(timeout=2)
+            own = {"bootstrap.servers": self.address, "log_level": 0, "error_cb": _quiet, **self.client}
+            AdminClient(own).list_topics(timeout=2)
         except KafkaException:
             return False
         return True
@@ -121,8 +141,11 @@ def _quiet(_error: object) -> None:
 
 
 @contextmanager
-def broker(more: str = "") -> Iterator[Broker]:
-    """Format, start, and in the end stop and delete a broker; ``more`` are further properties."""
+def broker(more: str = "", trust: Path | None = None) -> Iterator[Broker]:
+    """Format, start, and in the end stop and delete a broker; ``more`` are further properties.
+
+    ``trust`` holds ``broker.pem`` (key and chain) and ``root.pem``: the broker then speaks TLS only, and asks for a password.
+    """
     folder = Path(tempfile.mkdtemp(prefix="secops-kafka-"))
     ports = []
     held = [socket.socket() for _ in range(2)]
@@ -132,14 +155,33 @@ def broker(more: str = "") -> Iterator[Broker]:
     for each in held:
         each.close()
     text = PROPERTIES.format(port=ports[0], control=ports[1], data=folder / "data", more=more)
+    users: list[str] = []
+    client: dict[str, str] = {}
+    if trust is not None:
+        places = [
+            line for line in text.splitlines() if "listener" not in line and not line.startswith(("process", "node."))
+        ]
+        secure = SECURE.format(port=ports[0], control=ports[1], account=ACCOUNT, password=PASSWORD, trust=trust)
+        text = secure + "\n".join(["controller.listener.names=CONTROLLER", *places, ""])
+        for mechanism in ("SCRAM-SHA-512", "SCRAM-SHA-256"):
+            users += ["--add-scram", f"{mechanism}=[name={ACCOUNT},password={PASSWORD}]"]
+        client = {
+            "security.protocol": "sasl_ssl",
+            "ssl.ca.location": str(trust / "root.pem"),
+            "sasl.mechanism": "PLAIN",
+        }
+        client |= {"sasl.username": ACCOUNT, "sasl.password": PASSWORD}
     (folder / "server.properties").write_text(text)
     classpath = f"{jars()}/*"
     tool = ["java", "-XX:TieredStopAtLevel=1", "-cp", classpath, "kafka.tools.StorageTool", "format"]
     done = subprocess.run(
-        [*tool, "-t", CLUSTER, "-c", str(folder / "server.properties")], capture_output=True, check=False, timeout=120
+        [*tool, "-t", CLUSTER, "-c", str(folder / "server.properties"), *users],
+        capture_output=True,
+        check=False,
+        timeout=120,
     )
     assert done.returncode == 0, done.stdout.decode() + done.stderr.decode()
-    made = Broker(folder, ports[0], classpath)
+    made = Broker(folder, ports[0], classpath, client=client)
     try:
         made.start()
         yield made

@@ -101,7 +101,9 @@ class Place:
             time.sleep(0.05)
 
     def _remember(self, error: KafkaError) -> None:
-        self.trouble[:] = [error.str()]
+        """Keep the last error; that all brokers are down tells less than why each of them let nobody in."""
+        if not self.trouble or error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 - librdkafka's own
+            self.trouble[:] = [error.str()]
 
 
 def passing(error: KafkaException) -> bool:

@@ -6,7 +6,7 @@ positions is compacted, so that it stays as small as there are sources.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic
@@ -67,8 +67,17 @@ def check_partitions(place: Place, found: int, topic: str, wanted: int) -> None:
         )
 
 
+def _known(admin: AdminClient, topic: str) -> Any:  # noqa: ANN401 - the client has no types
+    """Ask for the topic; what librdkafka says of brokers that let nobody in comes with its callbacks only."""
+    try:
+        return admin.list_topics(topic, timeout=ANSWER_SECONDS)
+    except KafkaException:
+        admin.poll(0)
+        raise
+
+
 def _exists(admin: AdminClient, place: Place, topic: str, partitions: int) -> bool:
-    known = place.patiently(lambda: admin.list_topics(topic, timeout=ANSWER_SECONDS)).topics.get(topic)
+    known = place.patiently(lambda: _known(admin, topic)).topics.get(topic)
     if known is None or (known.error is not None and known.error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART):
         return False
     if known.error is not None:
