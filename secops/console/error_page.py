@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from starlette.responses import HTMLResponse, RedirectResponse
 
@@ -26,7 +26,15 @@ def answer(request: Request, problem: Problem, pages: Pages) -> Response:
         return RedirectResponse(f"/login?{urlencode({'next': _way_back(request)})}", 303)
     lang = language_of(request, pages.texts)
     headers = {"Retry-After": str(problem.retry_after)} if problem.retry_after else {}
-    return HTMLResponse(pages.render_problem(lang, problem), problem.status, headers)
+    return HTMLResponse(pages.render_problem(lang, problem, _form_of(request)), problem.status, headers)
+
+
+def _form_of(request: Request) -> str:
+    """The page of ours whose form was sent, as the browser names it; "" when nothing was sent, or it names none."""
+    sent = urlsplit(request.headers.get("referer", ""))
+    if request.method == "GET" or sent.netloc != request.url.netloc or not sent.path.startswith("/"):
+        return ""
+    return "/" + sent.path.lstrip("/") + (f"?{sent.query}" if sent.query else "")
 
 
 def _way_back(request: Request) -> str:

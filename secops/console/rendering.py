@@ -53,9 +53,9 @@ class Pages:
             **context,
         )
 
-    def render_problem(self, lang: str, problem: Problem) -> str:
+    def render_problem(self, lang: str, problem: Problem, back: str = "") -> str:
         """The page of a problem; needs nobody to be logged in and no database."""
-        return self._environments[lang].get_template("problem.html").render(problem=problem, done="")
+        return self._environments[lang].get_template("problem.html").render(problem=problem, back=back, done="")
 
     def static_url(self, name: str) -> str:
         """The address of a static file; it changes with the content, so browsers may keep it for ever."""

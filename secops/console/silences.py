@@ -11,6 +11,7 @@ from secops.alert import maintenance, matchers, queries, silences
 from secops.alert.maintenance import Plan
 from secops.alert.schedule import Repeat
 from secops.api.problems import Forbidden
+from secops.console.charts import SHANGHAI
 from secops.console.moments import moment
 from secops.console.tenants import may_mute, tenant_names
 from secops.console.visit import MAX_DIGITS, Page, Routes, member
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 HOURS: Final = (1, 2, 4, 8, 24, 72, 168, 720)
 WEEKDAYS: Final = range(1, 8)
+USUAL: Final = timedelta(hours=2)  # how long a window is unless somebody says otherwise
+ANNOUNCED: Final = ("change", "tenant", "reason", "hosts", "from", "to", "repeat", "monthdays", "opens", "closes")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,26 +61,32 @@ def look(visit: Visit) -> Response:
     """Show what the silence would have muted in the last 24 hours; nothing is stored."""
     draft = _draft(visit)
     _need(visit, draft.tenant)
-    return _page(visit, draft, _preview(visit, draft))
+    try:
+        return _page(visit, draft, _preview(visit, draft))
+    except UserError as wrong:
+        return _page(visit, draft, None, wrong)
 
 
 def add(visit: Visit) -> Response:
     """Make it."""
     draft = _draft(visit)
     _need(visit, draft.tenant)
-    begin = _moment(draft.starts) if draft.starts else visit.now
-    with visit.service.database.begin() as tx:
-        silences.add(
-            tx,
-            tenant=draft.tenant,
-            matching=draft.lines,
-            starts_at=begin,
-            ends_at=begin + timedelta(hours=_hours(draft.hours)),
-            reason=draft.reason,
-            author=visit.principal.username,
-            now=visit.now,
-            source_ip=visit.source_ip,
-        )
+    try:
+        begin = _moment(draft.starts) if draft.starts else visit.now
+        with visit.service.database.begin() as tx:
+            silences.add(
+                tx,
+                tenant=draft.tenant,
+                matching=draft.lines,
+                starts_at=begin,
+                ends_at=begin + timedelta(hours=_hours(draft.hours)),
+                reason=draft.reason,
+                author=visit.principal.username,
+                now=visit.now,
+                source_ip=visit.source_ip,
+            )
+    except UserError as wrong:
+        return _page(visit, draft, None, wrong)
     return visit.to("/alerts/silences", "silenced")
 
 
@@ -100,14 +109,24 @@ def end(visit: Visit) -> Response:
 
 def windows(visit: Visit) -> Response:
     """Every maintenance window, and the form for another."""
+    now = visit.now.astimezone(SHANGHAI)
+    typed = {"from": f"{now:%Y-%m-%dT%H:%M}", "to": f"{now + USUAL:%Y-%m-%dT%H:%M}", "tenant": _own(visit)}
+    return _windows(visit, typed, None)
+
+
+def _windows(visit: Visit, typed: dict[str, str], wrong: UserError | None) -> Response:
+    """The page; after a form that was refused, with the reason and what was typed."""
     with visit.service.database.read() as tx:
         found = maintenance.all(tx, tenants=visit.visible_tenants())
     return visit.page(
         "maintenance.html",
+        200 if wrong is None else 400,
         windows=found,
+        wrong=wrong,
+        typed=typed,
+        chosen=visit.values("weekday"),
         names=tenant_names(visit),
         everywhere=visit.visible_tenants() is None,
-        own=_own(visit),
         weekdays=WEEKDAYS,
         repeats=list(Repeat),
     )
@@ -115,14 +134,23 @@ def windows(visit: Visit) -> Response:
 
 def announce(visit: Visit) -> Response:
     """Announce work."""
-    tenant = visit.value("tenant", limit=100)
-    _need(visit, tenant)
+    _need(visit, visit.value("tenant", limit=100))
+    try:
+        plan = _plan(visit)
+        with visit.service.database.begin() as tx:
+            maintenance.add(tx, plan, author=visit.principal.username, now=visit.now, source_ip=visit.source_ip)
+    except UserError as wrong:
+        return _windows(visit, {name: visit.value(name) for name in ANNOUNCED}, wrong)
+    return visit.to("/alerts/maintenance", "announced")
+
+
+def _plan(visit: Visit) -> Plan:
     repeat = member(Repeat, visit.value("repeat")) or Repeat.ONCE
     days = (
         visit.values("weekday") if repeat is Repeat.WEEKLY else visit.value("monthdays").replace("，", ",").split(",")
     )
-    plan = Plan(
-        tenant=tenant,
+    return Plan(
+        tenant=visit.value("tenant", limit=100),
         hosts=visit.value("hosts").replace(",", "\n").splitlines(),
         change=visit.value("change", limit=100),
         reason=visit.value("reason"),
@@ -133,9 +161,6 @@ def announce(visit: Visit) -> Response:
         opens=visit.value("opens", limit=10),
         closes=visit.value("closes", limit=10),
     )
-    with visit.service.database.begin() as tx:
-        maintenance.add(tx, plan, author=visit.principal.username, now=visit.now, source_ip=visit.source_ip)
-    return visit.to("/alerts/maintenance", "announced")
 
 
 def end_window(visit: Visit) -> Response:
@@ -156,11 +181,13 @@ def end_window(visit: Visit) -> Response:
     return visit.to("/alerts/maintenance", "window-over")
 
 
-def _page(visit: Visit, draft: Draft, preview: Preview | None) -> Response:
+def _page(visit: Visit, draft: Draft, preview: Preview | None, wrong: UserError | None = None) -> Response:
     with visit.service.database.read() as tx:
         found = silences.all(tx, tenants=visit.visible_tenants())
     return visit.page(
         "silences.html",
+        200 if wrong is None else 400,
+        wrong=wrong,
         silences=found,
         draft=draft,
         preview=preview,

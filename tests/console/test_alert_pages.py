@@ -14,7 +14,7 @@ from secops.audit import last
 from secops.console.runbooks import render, runbook
 from secops.records import Alert, Level, Match, RuleInfo
 from secops.rule_source import content_dir
-from tests.console.world import RULE, World, open_page, send
+from tests.console.world import RULE, World, form_token, open_page, send
 
 PAGES = ["/alerts?sort=severity&muted=no&q=x&tactic=TA0006", "/alerts/silences", "/alerts/maintenance", "/alerts/noise", "/alerts/noise?days=7", "/alerts/attack", "/runbooks/alert-noise.md"]  # fmt: skip
 
@@ -134,7 +134,14 @@ def test_a_silence_is_made_from_an_alert_looked_at_beforehand_and_ended(world: W
             send(client, "/alerts/silences", "/alerts/silences", **asked | {"matchers": "tenant = city"}).status_code
             == 400
         )
-        assert send(client, "/alerts/silences", "/alerts/silences", **asked | {"hours": "x"}).status_code == 400
+        refused = send(client, "/alerts/silences", "/alerts/silences", **asked | {"hours": "x"})
+        assert refused.status_code == 400
+        assert "请选择时长" in refused.text
+        assert "演练 &lt;b&gt;</textarea>" in refused.text, "what was typed is still there"
+        token = {"form_token": form_token(client.get("/alerts/silences")), **asked, "matchers": "nonsense"}
+        preview = client.post("/alerts/silences/preview", data=token, headers={"origin": world.origin})
+        assert preview.status_code == 400
+        assert "nonsense" in preview.text
         made = send(client, "/alerts/silences", "/alerts/silences", **asked)
         assert made.headers["location"] == "/alerts/silences?done=silenced"
         with world.service.database.read() as tx:
@@ -209,7 +216,11 @@ def test_a_maintenance_window_is_announced_mutes_and_is_ended(world: World) -> N
             {"repeat": "weekly"},
             {"repeat": "monthly", "monthdays": "99", "opens": "1:00"},
         ):
-            assert send(client, "/alerts/maintenance", "/alerts/maintenance", **asked | wrong).status_code == 400, wrong
+            refused = send(client, "/alerts/maintenance", "/alerts/maintenance", **asked | wrong)
+            assert refused.status_code == 400, wrong
+            assert 'role="alert"' in refused.text
+            assert "mx2-*" in refused.text, "what was typed is still there"
+            assert wrong.get("change", "BG-77") in refused.text
         assert send(client, "/alerts/maintenance", "/alerts/maintenance", **asked).status_code == 303
         weekly = asked | {
             "change": "BG-78",
@@ -232,7 +243,13 @@ def test_a_maintenance_window_is_announced_mutes_and_is_ended(world: World) -> N
             assert (
                 send(client, "/alerts/maintenance", f"/alerts/maintenance/{each}/end", reason="完成").status_code == 303
             )
-        assert send(client, "/alerts/maintenance", f"/alerts/maintenance/{number}/end", reason="r").status_code == 400
+        path = f"/alerts/maintenance/{number}/end"
+        assert send(client, "/alerts/maintenance", path, reason="r").status_code == 400
+        data = {"form_token": form_token(client.get("/alerts/maintenance")), "reason": "r"}
+        for referer, back in ((f"{world.origin}/alerts/maintenance?x=1", True), ("https://evil.example/alerts", False)):
+            refused = client.post(path, data=data, headers={"origin": world.origin, "referer": referer})
+            assert ("返回表单" in refused.text) is back
+            assert "evil" not in refused.text
         assert send(client, "/alerts/maintenance", "/alerts/maintenance/999999/end", reason="r").status_code == 404
 
 
