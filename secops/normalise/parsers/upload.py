@@ -40,6 +40,7 @@ def parse(record: Record, line: str, desk: Desk) -> list[Event]:
     read(event, document, desk)
     if isinstance(row, str):
         _date(event, said, _zone(str(wrapped.get("zone", ""))) or desk.zone, desk)
+    event["agent.type"] = "upload"  # rules tell by it what is no host that sends
     event["log.file.path"] = str(wrapped.get("file", ""))
     event["labels"] = {
         **event.get("labels", {}),
