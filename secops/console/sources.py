@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 from identity.principal import Permission
 from secops import source_health, sources
 from secops.api.problems import Forbidden, NotFound
+from secops.console.gathering import gathering
 from secops.console.snippets import CA_FILE, SENDERS, place, snippet
 from secops.console.tenants import tenant_names
 from secops.console.visit import Page, Routes
@@ -40,6 +41,7 @@ def listing(visit: Visit) -> Response:
         tokens=tokens,
         names=tenant_names(visit),
         senders=SENDERS,
+        gathering=gathering(visit.service.status()["ingest"], visit.visible_tenants()),
         silence_rule=SILENCE_RULE,
         off=off.most_common(1)[0] if off else None,
         read_in=f"UTC{read_in / timedelta(hours=1):+g}" if read_in else "UTC",

@@ -271,6 +271,7 @@ class IngestRole:
             "collectors": {
                 name: {
                     "kind": one.kind,
+                    "tenant": one.tenant,
                     "ok": one.status.ok and name not in self.errors,
                     "zh": one.status.zh,
                     "en": one.status.en,

@@ -15,7 +15,7 @@ import pytest
 from identity.principal import Role
 from monitors import collector
 from monitors.record import Record
-from secops import source_health, source_quotas, sources
+from secops import source_health, source_quotas, sources, status
 from secops.audit import last
 from secops.cli import source as source_commands
 from secops.console.snippets import CA_FILE, SENDERS, place, snippet
@@ -238,3 +238,32 @@ def test_odd_addresses_are_no_faults(world: World, query: str) -> None:
     with world.client("admin") as client:
         assert client.get(f"/sources/connect?{query}").status_code in {200, 403, 404}
         assert client.get("/sources/99999999999999999").status_code in {404, 400, 422}
+
+
+def test_collectors_say_what_is_wrong_to_who_may_see_their_organisation(world: World) -> None:
+    def one(tenant: str, *, ok: bool, words: str) -> dict[str, object]:
+        return {"kind": "huawei_cts", "tenant": tenant, "ok": ok, "zh": f"{words}密钥被拒绝", "en": f"{words} refused"}
+
+    said = {
+        "collectors": {
+            "cloud-city": one("city", ok=False, words="<b>c</b>"),
+            "cloud-north": one("north", ok=True, words="n"),
+            "broken": one("city", ok=False, words="b"),
+        },
+        "errors": {"broken": "OSError: in use", "unmade": "region: 未知地域 / unknown region"},
+    }
+    status.report(world.service.run_dir, "ingest", said, world.clock())
+    with world.client("officer") as client:
+        page = client.get("/sources").text
+        assert page.index("cloud-city") < page.index("cloud-north"), "trouble first"
+        assert "&lt;b&gt;c&lt;/b&gt;密钥被拒绝" in page
+        assert "OSError: in use" in page
+        assert "unknown region" in page
+    with world.client("officer", lang="en") as client:
+        assert "n refused" in client.get("/sources").text
+    with world.client("north-admin") as client:
+        page = client.get("/sources").text
+        assert "n密钥被拒绝" in page
+        assert "cloud-city" not in page
+        assert "unknown region" not in page
+    status.report(world.service.run_dir, "ingest", {}, world.clock())
