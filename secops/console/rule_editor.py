@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from identity.principal import Permission
 from secops.api.problems import Forbidden, NotFound
-from secops.console import labels, previews
+from secops.console import labels, previews, rule_versions
 from secops.console.rule_list import known
 from secops.console.rules import find, manages, source_text
 from secops.console.visit import Page, Routes
@@ -66,8 +66,10 @@ class Draft:
 def new(visit: Visit) -> Response:
     """The editor, with a template or with a rule's text to begin from."""
     text = TEMPLATE.format(id=uuid.uuid4(), author=visit.principal.username, date=visit.now)
-    wanted = visit.query("from", limit=200)
-    if wanted:
+    wanted, version = visit.query("from", limit=200), visit.query("version", limit=9)
+    if wanted and version:
+        text = rule_versions.text_of(visit, wanted, version)
+    elif wanted:
         rule = known(visit, wanted)
         if rule is None:
             raise NotFound

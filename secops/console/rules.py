@@ -11,7 +11,7 @@ from identity.principal import Permission
 from secops import rule_desk
 from secops.alert.attack import tactics_of, techniques_of
 from secops.api.problems import NotFound
-from secops.console import rule_list
+from secops.console import rule_list, rule_versions
 from secops.console.tickets import organisation_names
 from secops.console.visit import Page, Routes, member
 from secops.match.rule import Correlation, Detection
@@ -67,6 +67,7 @@ def listing(visit: Visit) -> Response:
         levels=list(reversed(Level)),
         names=organisation_names(visit),
         status=visit.service.status()["detect"],
+        withdrawn=rule_versions.withdrawn(visit) if visit.can(Permission.RULES_MANAGE) and not first else (),
         refused=ruleset.refused[:SHOWN_REFUSED] if visit.visible_tenants() is None else (),
     )
 
@@ -86,7 +87,8 @@ def page_of(
         "rule.html",
         200 if wrong is None else 400,
         rule=rule,
-        known=_known(visit, rule),
+        known=(known := _known(visit, rule)),
+        written=rule_versions.written(visit, known.versions),
         looks_at=[rules[one] for one in body.rules if one in rules] if isinstance(body, Correlation) else [],
         feeds=[one for one in rules.values() if isinstance(one.body, Correlation) and rule.id in one.body.rules],
         source=_source(rule),

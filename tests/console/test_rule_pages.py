@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from html import unescape
 from pathlib import Path
 
 import httpx
@@ -278,6 +279,41 @@ def test_an_id_stays_with_those_it_was_used_for_after_the_rule_is_withdrawn(worl
             == 303
         )
         assert send(client, f"/rules/{one}", f"/rules/{one}/withdraw", reason="x").status_code == 303
+
+
+def test_what_a_version_changed_is_shown_and_an_earlier_text_is_a_click_away(world: World) -> None:
+    one = str(uuid.uuid4())
+    first, second = (DRAFT.format(id=one, user=user) for user in ("guest-1", "guest-2"))
+    with world.client("officer") as client:
+        for text in (first, second):
+            assert send(client, "/rules/new", "/rules/publish", text=text, reason="r").status_code == 303
+        page = unescape(client.get(f"/rules/{one}").text)
+        assert "-    user.name: guest-1\n+    user.name: guest-2" in page
+        back = f"/rules/new?from={one}&version=1"
+        assert back in page
+        assert f"from={one}&version=2" not in page, "that is what runs"
+        assert "guest-1" in client.get(back).text
+        for wrong in ("3", "0", "x", "99999999999999999999"):
+            assert client.get(f"/rules/new?from={one}&version={wrong}").status_code == 404
+        assert send(client, f"/rules/{one}", f"/rules/{one}/withdraw", reason="too loud").status_code == 303
+        assert f"from={one}&version=2" in unescape(client.get("/rules").text), "out of force is not out of reach"
+        assert client.get("/rules").text.count("来宾登录失败") >= 1
+    with world.client("county") as client:
+        assert client.get(back).status_code == 200, "it was everybody's"
+
+
+def test_an_earlier_text_about_others_stays_theirs(world: World) -> None:
+    one = str(uuid.uuid4())
+    text = DRAFT.format(id=one, user="only-the-city-knows")
+    with world.client("officer") as client:
+        for more in ("tenants: [city]\n", "tenants: [north]\n"):
+            assert send(client, "/rules/new", "/rules/publish", text=text + more, reason="r").status_code == 303
+            text = text.replace("only-the-city-knows", "x")
+    with world.client("county") as client:
+        page = client.get(f"/rules/{one}").text
+        assert "only-the-city-knows" not in page
+        assert client.get(f"/rules/new?from={one}&version=1").status_code == 404
+        assert client.get(f"/rules/new?from={one}&version=2").status_code == 200
 
 
 def test_a_text_that_is_too_long_is_refused_and_not_cut(world: World) -> None:
