@@ -18,6 +18,7 @@ from monitors.collector import stopped_within, submit_patiently
 from monitors.files import frames
 from monitors.record import ERRORS, Record
 from secops import upload_files, uploads
+from secops.errors import UserError
 from secops.uploads import Counts, Reading
 
 if TYPE_CHECKING:
@@ -31,9 +32,11 @@ if TYPE_CHECKING:
 
 LOOK_SECONDS: Final = 0.5
 NOTE_SECONDS: Final = 1.0
+QUIET_SECONDS: Final = 600.0  # that a reader may take for a batch
 BATCH: Final = 500
 BATCH_BYTES: Final = 1 << 20
 COLLECTOR: Final = "upload"
+WHOLE: Final = UserError("upload.whole", "", "")  # a file was read to its end
 _AS_RECORDED: Final = {"unclosed": "malformed", "columns": "oversized"}  # reasons that a record has no word for
 
 
@@ -45,7 +48,16 @@ def position(tenant: str) -> str:
 class Uploads:
     """The feeder of the ingest role."""
 
-    def __init__(self, service: Service, sink: Sink, positions: Mapping[str, Any], counters: Counters) -> None:
+    def __init__(
+        self,
+        service: Service,
+        sink: Sink,
+        positions: Mapping[str, Any],
+        counters: Counters,
+        *,
+        quiet: float = QUIET_SECONDS,
+    ) -> None:
+        self._quiet = quiet
         self._service, self._sink, self._counters = service, sink, counters
         self._positions = dict(positions)
         self._running: dict[str, asyncio.Task[None]] = {}
@@ -81,7 +93,7 @@ class Uploads:
             return
         at = self._positions.get(position(row.tenant))
         skip = int(at[1]) if isinstance(at, list) and at[0] == row.id else row.stored
-        reader = _Reader(self._service, self._sink, row, skip, self._counters)
+        reader = _Reader(self._service, self._sink, row, skip, self._counters, self._quiet)
         error = await reader.run(stop)
         self._positions[position(row.tenant)] = [row.id, reader.counts.stored]
         if reader.interrupted:
@@ -118,6 +130,7 @@ class _Reader:
     row: UploadRow
     skip: int  # records that the log has already
     counters: Counters
+    quiet: float  # seconds that a batch may take
     counts: Counts = field(default_factory=Counts)
     interrupted: bool = False
     _batch: list[Record] = field(default_factory=list)
@@ -148,19 +161,29 @@ class _Reader:
     async def _take_all(self, stream: asyncio.StreamReader, stop: asyncio.Event) -> tuple[str, str] | None:
         while not self.interrupted:
             try:
+                async with asyncio.timeout(self.quiet):
+                    ended = await self._take_batch(stream)
+            except TimeoutError:
+                ended = upload_files.broken_reader(f"nothing came of it for {self.quiet:g} s")
+            await self._submit(stop)
+            if ended is not None:
+                return None if ended is WHOLE else (ended.zh, ended.en)
+        return None
+
+    async def _take_batch(self, stream: asyncio.StreamReader) -> UserError | None:
+        """Take a batch; gives why it was the last one, ``WHOLE`` when the file ends."""
+        while len(self._batch) < BATCH and self._size < BATCH_BYTES:
+            try:
                 kind, length = frames.HEAD.unpack(await stream.readexactly(frames.HEAD.size))
                 body = await stream.readexactly(length)
             except asyncio.IncompleteReadError:
-                await self._submit(stop)
-                broken = upload_files.broken_reader("memory or time bound, or a damaged file")
-                return (broken.zh, broken.en)
-            if kind in {frames.END, frames.REFUSED}:
-                await self._submit(stop)
-                said = orjson.loads(body) if kind == frames.REFUSED else {}
-                return (said["zh"], said["en"]) if said else None
+                return upload_files.broken_reader("memory or time bound, or a damaged file")
+            if kind == frames.END:
+                return WHOLE
+            if kind == frames.REFUSED:
+                said = orjson.loads(body)
+                return UserError("upload.refused", said["zh"], said["en"])
             self._take(kind, body)
-            if len(self._batch) >= BATCH or self._size >= BATCH_BYTES:
-                await self._submit(stop)
         return None
 
     def _take(self, kind: int, body: bytes) -> None:

@@ -25,6 +25,7 @@ from secops.store.log import Log
 from secops.uploads import Reading, UploadRow, UploadState
 from secops.wiring import Service
 from secops.worker import uploads as feeding
+from tests.waiting import wait_until
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 MAPPED = Reading({"@timestamp": "时间", "host.name": "主机", "message": "内容"})
@@ -80,7 +81,7 @@ class LogSink:
         raise AssertionError(f"{len(records)} records of an upload might be lost for want of room")
 
 
-def feed(service: Service, after: Any = None) -> None:
+def feed(service: Service, after: Any = None, quiet: float = feeding.QUIET_SECONDS) -> None:
     """Run the feeder until nothing waits, or it is stopped by ``after``, which gets the event and the count."""
 
     async def run() -> None:
@@ -88,7 +89,9 @@ def feed(service: Service, after: Any = None) -> None:
         log = service.writable_log()
         try:
             sink = LogSink(log, (lambda count: after(stop, count)) if after else None)
-            running = asyncio.create_task(feeding.Uploads(service, sink, log.positions(), Counters()).run(stop))
+            running = asyncio.create_task(
+                feeding.Uploads(service, sink, log.positions(), Counters(), quiet=quiet).run(stop)
+            )
             for _ in range(600):
                 with service.database.read() as tx:
                     if stop.is_set() or not uploads.waiting(tx, service.machine):
@@ -187,6 +190,22 @@ def test_a_reader_that_is_killed_fails_the_file_and_the_next_try_goes_on(service
     feed(service)
     assert row(service, brought.id).state == UploadState.DONE
     assert len({event["labels"]["at"] for event in stored(service)}) == len(stored(service)) == 9000
+
+
+def test_a_reader_that_stands_still_is_ended(service: Service) -> None:
+    brought, _ = bring(service, "a.jsonl", documents(9000))
+
+    def freeze(_stop: asyncio.Event, count: int) -> None:
+        if count == 2:
+            for child in psutil.Process().children():
+                child.suspend()
+
+    feed(service, freeze, quiet=3.0)
+    failed = row(service, brought.id)
+    assert failed.state == UploadState.FAILED
+    assert "nothing came of it" in failed.error_en
+    assert failed.stored == len(stored(service))
+    wait_until(lambda: psutil.Process().children() == [], 10)
 
 
 def test_a_table_waits_for_its_columns_and_the_next_one_does_not(service: Service) -> None:
