@@ -2,17 +2,23 @@ from __future__ import annotations
 
 import os
 import subprocess
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from secops.store import repair
 from secops.store.check import check
+from secops.store.export import export
 from secops.store.files import FileLog
+from secops.store.index import Query
 from secops.store.log import LogFull
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+NOW = datetime(2026, 11, 24, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -74,3 +80,32 @@ def test_reserve_stops_before_the_disk_is_full(small_disk: Path) -> None:
     log.commit("index", 0, 1)
     assert log.committed("index", 0) == 1
     log.close()
+
+
+def test_repair_and_export_on_a_full_disk_leave_everything_as_it_was(small_disk: Path) -> None:
+    folder = small_disk / "log"
+    log = FileLog(folder, writable=True, reserve_bytes=0, segment_bytes=2**20)
+    for number in range(30):
+        log.append({0: noise(50)}, {"s": number})
+    log.close()
+    filler = small_disk / "filler"
+    with filler.open("wb") as file:
+        file.write(bytes(os.statvfs(small_disk).f_bavail * os.statvfs(small_disk).f_frsize - 200_000))
+    reader = FileLog(folder)
+    with pytest.raises(OSError, match="No space left"):
+        export(reader, Query(text="NOT nothing", tenants=None), small_disk / "out", "ndjson")
+    reader.close()
+    path = min((folder / "0").glob("*.log"))
+    content = bytearray(path.read_bytes())
+    content[5000] ^= 1
+    path.write_bytes(content)
+    found = repair.look(folder, 4)
+    assert found.holes
+    with pytest.raises(OSError, match="No space left"):
+        repair.mend(folder, found, tenant="city", now=NOW)
+    assert path.read_bytes() == content
+    assert sorted(each.name for each in small_disk.iterdir()) == ["filler", "log"]
+    assert not list(folder.glob("*/.*"))
+    filler.unlink()
+    repair.mend(folder, repair.look(folder, 4), tenant="city", now=NOW)
+    assert check(folder).flaws == ()

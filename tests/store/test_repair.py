@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import contextlib
 import random
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,9 +12,11 @@ from typing import Any
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from store.witnessing import WITNESS
 
 from secops.store import ends, recover, repair, segment
 from secops.store.check import Report, check
+from secops.store.check_seals import check_seals
 from secops.store.files import FileLog
 from secops.store.log import LogCorrupt
 
@@ -233,3 +238,66 @@ def test_the_damaged_file_is_put_aside_and_fillings_leave_with_their_neighbours(
     assert marked["@timestamp"] == "2031-11-24T00:00:00.000000Z"
     assert marked["organization.id"] == "city"
     log.close()
+
+
+def test_checking_beside_a_writer_and_a_keeper_finds_nothing(tmp_path: Path) -> None:
+    """Segments grow, are begun, packed anew, sealed, signed and leave while they are checked."""
+    write(tmp_path)
+    tests = Path(__file__).resolve().parents[1]
+    commands = [
+        ["store.growing_process", str(tmp_path)],
+        ["store.keeper_process", str(tmp_path), "2027-11-24T00:00:00+00:00"],
+    ]
+    with contextlib.ExitStack() as running:
+        for command in commands:
+            child = running.enter_context(
+                subprocess.Popen([sys.executable, "-m", *command], stdout=subprocess.PIPE, cwd=tests)
+            )
+            running.callback(child.kill)
+            assert child.stdout is not None
+            child.stdout.readline()
+        rounds, first = 0, segment.list_segments(tmp_path, 0)[0]
+        while rounds < 20 or first.exists():
+            report = check(tmp_path, writing=True)
+            assert report.flaws == report.torn == ()
+            assert check_seals(tmp_path, PARTS, WITNESS) == []
+            rounds += 1
+            assert rounds < 2000
+    report = check(tmp_path)
+    assert report.flaws == ()
+    assert report.events > STORED
+
+
+def test_a_repair_that_was_broken_off_is_taken_up_again(tmp_path: Path) -> None:
+    write(tmp_path)
+    expected = {p: end_of(tmp_path, p) for p in range(PARTS)}
+    for partition in range(PARTS):
+        for path in segment.list_segments(tmp_path, partition)[:2]:
+            flip(path, 500)
+    (tmp_path / ends.NAME).write_bytes(b"")
+    (tmp_path / recover.CHECKPOINT).write_bytes(b"")
+    first = repair.look(tmp_path, PARTS)
+    assert len(first.paths) > 2
+
+    def broken(done: int, _of: int) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        repair.mend(tmp_path, first, tenant="city", now=NOW, progress=broken)
+    second = repair.look(tmp_path, PARTS)
+    assert second
+    assert second.events < first.events
+    repair.mend(tmp_path, second, tenant="city", now=NOW)
+    assert look_after(tmp_path, first) == {
+        (hole.partition, n) for hole in first.holes for n in range(hole.first, hole.end)
+    }
+    assert {p: end_of(tmp_path, p) for p in range(PARTS)} == {0: expected[0] + 1, 1: expected[1]}
+
+
+def end_of(directory: Path, partition: int) -> int:
+    log = FileLog(directory, partitions=PARTS)
+    try:
+        return log.end(partition)
+    finally:
+        log.close()
