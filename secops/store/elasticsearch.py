@@ -125,19 +125,6 @@ class ElasticIndex:
             self._places[partition] = place
         return place
 
-    def expire(self, before: datetime) -> int:
-        """Remove backing indices whose events are all older; the newest stays. Gives the number removed."""
-        limit, gone = documents.to_micros(before), 0
-        with talking():
-            for index in self._backing()[:-1]:
-                found = self._client.search(index=index, size=1, sort=[{"micros": "desc"}], source=False)["hits"][
-                    "hits"
-                ]
-                if not found or int(found[0]["sort"][0]) < limit:
-                    self._client.indices.delete(index=index)
-                    gone += 1
-        return gone
-
     def drop(self, firsts: Mapping[int, int]) -> int:
         """See ``Index.drop``: backing indices go whole, and the one that is written to stays."""
         if not any(firsts.values()) or firsts == self._dropped:

@@ -1,4 +1,4 @@
-"""Export of events to Parquet or JSON lines, in bounded memory: the log is read once, in order, and written group by group.
+"""Export of events to Parquet or JSON lines, in bounded memory: the log is read once, in order, and written as it comes, Parquet by row groups.
 
 Columns of Parquet are fields under their ECS names, then ``original``: the whole event as JSON text. Needs pyarrow, the
 extra ``secops[parquet]``. A line of NDJSON is the whole event.
@@ -21,19 +21,17 @@ from secops.store.evaluate import compile_query
 from secops.store.fields import KEYWORDS, lookup, scalars
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from secops.records import Event
     from secops.store.index import Query
     from secops.store.log import Log
 
-    Line: TypeAlias = tuple[Event, bytes]
-
 Format: TypeAlias = Literal["parquet", "ndjson"]
 
 BATCH: Final = 5000
-GROUP_ROWS: Final = 50_000  # of a row group, which is held in memory
+GROUP_ROWS: Final = 32_768  # of a row group, which is held in memory
 GROUP_BYTES: Final = 64 * 2**20  # of its events' JSON
 ORIGINAL: Final = "original"
 TIMES: Final = (TIMESTAMP, INGESTED)
@@ -61,10 +59,10 @@ INT64: Final = 2**63
 
 
 class Sink(Protocol):
-    """What groups of events are written to."""
+    """What events are written to, one after another."""
 
-    def write(self, group: Sequence[Line]) -> None:
-        """Write some events."""
+    def add(self, event: Event, line: bytes) -> None:
+        """Write an event; ``line`` is the whole of it as JSON."""
 
 
 def export(log: Log, query: Query, out: Path, form: Format, progress: Callable[[int, int], None] | None = None) -> int:
@@ -84,9 +82,9 @@ def export(log: Log, query: Query, out: Path, form: Format, progress: Callable[[
     draft.touch(mode=0o600)
     try:
         with opened(draft) as sink:
-            for group in _groups(_matching(log, wanted, progress)):
-                sink.write(group)
-                rows += len(group)
+            for event in _matching(log, wanted, progress):
+                sink.add(event, orjson.dumps(event))
+                rows += 1
         draft.replace(out)
     finally:
         draft.unlink(missing_ok=True)
@@ -133,19 +131,6 @@ def _matching(
         before += max(end - first, 0)
 
 
-def _groups(events: Iterator[Event]) -> Iterator[list[Line]]:
-    group: list[Line] = []
-    size = 0
-    for event in events:
-        line = orjson.dumps(event)
-        group.append((event, line))
-        size += len(line)
-        if len(group) == GROUP_ROWS or size >= GROUP_BYTES:
-            yield group
-            group, size = [], 0
-    yield group  # the last may be empty: a file without rows still has its columns
-
-
 @contextmanager
 def _ndjson(path: Path) -> Iterator[Sink]:
     with path.open("wb") as file:
@@ -156,8 +141,8 @@ class _Lines:
     def __init__(self, write: Callable[[bytes], object]) -> None:
         self._write = write
 
-    def write(self, group: Sequence[Line]) -> None:
-        self._write(b"".join(line + b"\n" for _, line in group))
+    def add(self, _event: Event, line: bytes) -> None:
+        self._write(line + b"\n")
 
 
 @contextmanager
@@ -175,16 +160,29 @@ def _parquet(path: Path) -> Iterator[Sink]:
     kinds |= dict.fromkeys(WHOLE_NUMBERS, pa.int64())
     schema = pa.schema([(name, kinds.get(name, pa.string())) for name in COLUMNS])
     with parquet.ParquetWriter(path, schema, compression="zstd") as writer:
-        yield _Rows(lambda found: writer.write_table(pa.table(found, schema=schema)))
+        rows = _Rows(lambda found: writer.write_table(pa.table(found, schema=schema)))
+        yield rows
+        rows.flush()  # be it empty: a file without rows still has its columns
 
 
 class _Rows:
-    def __init__(self, write: Callable[[dict[str, list[Any]]], object]) -> None:
-        self._write = write
+    """Gathers a row group by columns, so that only what is written of an event is held."""
 
-    def write(self, group: Sequence[Line]) -> None:
-        found = {name: [_cell(event, name) for event, _ in group] for name in COLUMNS[:-1]}
-        self._write(found | {ORIGINAL: [line.decode() for _, line in group]})
+    def __init__(self, write: Callable[[dict[str, list[Any]]], object]) -> None:
+        self._write, self._bytes = write, 0
+        self._columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
+
+    def add(self, event: Event, line: bytes) -> None:
+        for name in COLUMNS[:-1]:
+            self._columns[name].append(_cell(event, name))
+        self._columns[ORIGINAL].append(line.decode())
+        self._bytes += len(line)
+        if len(self._columns[ORIGINAL]) >= GROUP_ROWS or self._bytes >= GROUP_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        self._write(self._columns)
+        self._columns, self._bytes = {name: [] for name in COLUMNS}, 0
 
 
 def _cell(event: Event, name: str) -> Any:  # noqa: ANN401 - of the column's type

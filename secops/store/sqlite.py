@@ -91,16 +91,6 @@ class SqliteIndex:
         shards = self._list()
         return shards[-1].place(partition) if shards else 0
 
-    def expire(self, before: datetime) -> int:
-        """Remove shards whose events are all older; the newest shard stays. Gives the number removed."""
-        limit = int(before.timestamp() * 1_000_000)
-        gone = [
-            shard for shard in self._list()[:-1] if max((chunk.high for chunk in shard.chunks()), default=0) < limit
-        ]
-        for shard in gone:
-            self._remove(shard)
-        return len(gone)
-
     def drop(self, firsts: Mapping[int, int]) -> int:
         """See ``Index.drop``: shards go whole, and the newest stays."""
         gone = [shard for shard in self._list()[:-1] if all(_is_gone(chunk, firsts) for chunk in shard.chunks())]

@@ -275,13 +275,14 @@ def test_histogram_has_equal_spans_between_the_bounds(log: FileLog, index: Index
     assert index.histogram(Query(text="nothing", tenants=None), 3) == []
 
 
-def test_shards_expire_whole_and_a_rebuild_finds_everything_again(tmp_path: Path, log: FileLog) -> None:
+def test_shards_leave_whole_and_a_rebuild_finds_everything_again(tmp_path: Path, log: FileLog) -> None:
     index = SqliteIndex(tmp_path / "index", log, writable=True, shard_events=10)
     reader = SqliteIndex(tmp_path / "index", log)
     for _ in range(5):
         store(log, index, [{"message": "x"} for _ in range(10)])
     assert reader.search(Query(text="x", tenants=None)).total == 50
-    assert index.expire(START + timedelta(seconds=25)) == 2
+    assert index.drop({0: 19}) == 1
+    assert index.drop({0: 25}) == 1
     assert reader.search(Query(text="x", tenants=None)).total == 30
     assert index.position(0) == 50
     index.rebuild()
