@@ -142,18 +142,18 @@ class _Walk:
 
     def __init__(self, path: Path, partition: int, limit: int, seen: _Seen, *, writing: bool) -> None:
         self._path, self._partition, self._limit, self._seen, self._writing = path, partition, limit, seen, writing
-        self._expected, self._at = int(path.stem), 0
+        self._expected, self._at, self._is_gone = int(path.stem), 0, False
 
     def finished(self, end: int) -> Iterator[Flaw]:
         """Of a segment that a newer one follows, which begins with offset ``end``."""
         yield from self._frames(newest=False)
-        if self._expected != end:
+        if self._expected != end and not self._is_gone:
             yield self._flaw(self._at, f"events {self._expected} to {end - 1} are missing")
 
     def newest(self) -> Iterator[Flaw]:
         """Of a segment that grows."""
         yield from self._frames(newest=True)
-        if self._expected < self._limit:
+        if self._expected < self._limit and not self._is_gone:
             yield self._flaw(self._at, f"events {self._expected} to {self._limit - 1} are missing")
         self._seen.ends[self._partition] = self._expected
 
@@ -161,7 +161,7 @@ class _Walk:
         try:
             descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:  # expired since it was listed
-            self._expected = self._limit
+            self._is_gone = True
             return
         try:
             size = os.fstat(descriptor).st_size
