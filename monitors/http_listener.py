@@ -15,6 +15,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from monitors.collector import CollectorSettings
 from monitors.door import HANDSHAKE_SECONDS, MAX_HANDSHAKES, Door
+from monitors.stream import peer_name
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, MutableMapping
@@ -81,7 +82,8 @@ class HttpListener:
             server = _Server(self._configuration(application, self._protocols(collector, door)))
             serving = asyncio.create_task(server.serve([bound]))
             stopping = asyncio.create_task(stop.wait())
-            collector.running(f"正在监听 {self.address}", f"listening on {self.address}")
+            listening = peer_name(self.address)
+            collector.running(f"正在监听 {listening}", f"listening on {listening}")
             collector.ready.set()
             try:
                 await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)

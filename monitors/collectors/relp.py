@@ -8,7 +8,7 @@ from pydantic import Field
 from monitors import relp
 from monitors.collector import Collector, submit_patiently
 from monitors.record import Record
-from monitors.stream import Listener, StreamSettings
+from monitors.stream import Listener, StreamSettings, peer_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -59,7 +59,8 @@ class RelpCollector(Collector, kind="relp"):
         server = Listener(self.settings, self.surroundings, self.kind, serve, stop)
         try:
             self.address = await server.open(self.settings.port)
-            self.running(f"正在监听 relp {self.address}", f"listening on relp {self.address}")
+            listening = f"relp {peer_name(self.address)}"
+            self.running(f"正在监听 {listening}", f"listening on {listening}")
             self.ready.set()
             await stop.wait()
         finally:

@@ -10,7 +10,7 @@ from monitors.collector import Collector, submit_patiently
 from monitors.datagrams import Datagrams
 from monitors.framing import SyslogFramer
 from monitors.record import Record
-from monitors.stream import Listener, StreamSettings
+from monitors.stream import Listener, StreamSettings, peer_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,7 +62,8 @@ class SyslogCollector(Collector, kind="syslog"):
         try:
             udp = self._open_udp(sink, now)
             server = await self._open_tcp(sink, now, stop)
-            listening = f"udp {self.udp_address}, tcp {self.tcp_address}"
+            addresses = (("udp", self.udp_address), ("tcp", self.tcp_address))
+            listening = ", ".join(f"{name} {peer_name(address)}" for name, address in addresses if address)
             self.running(f"正在监听 {listening}", f"listening on {listening}")
             self.ready.set()
             await stop.wait()

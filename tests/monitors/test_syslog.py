@@ -18,6 +18,8 @@ def test_udp_datagrams_become_records(new_sink: Any, running: Any) -> None:
     async def scenario() -> None:
         sink, collector = new_sink(), listener(max_message=480)
         async with running(collector, sink):
+            udp, tcp = (f"127.0.0.1:{address[1]}" for address in (collector.udp_address, collector.tcp_address))
+            assert collector.status.en == f"listening on udp {udp}, tcp {tcp}"
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
                 sender.bind(("127.0.0.1", 0))
                 for datagram in (GOOD + b"\n", b"x" * 481, b"", b"\xff\xfe binary\x00", GOOD):
