@@ -156,7 +156,10 @@ class _Reader:
         finally:
             with suppress(ProcessLookupError):
                 process.kill()
-            await process.communicate()
+            try:
+                await process.communicate()
+            finally:
+                process._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001 - asyncio does so later, or not
 
     async def _take_all(self, stream: asyncio.StreamReader, stop: asyncio.Event) -> tuple[str, str] | None:
         while not self.interrupted:

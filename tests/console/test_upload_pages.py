@@ -19,7 +19,7 @@ TABLE = "时间,主机,内容,端口\n2026-03-01 08:00:00,web-1,登录失败 <sc
 
 @pytest.fixture(scope="module", autouse=True)
 def people(world: World) -> None:
-    world.add("north-admin", Role.SYSTEM_ADMIN, organization="north")
+    world.add("north-uploads", Role.SYSTEM_ADMIN, organization="north")
 
 
 def bring(
@@ -111,7 +111,7 @@ def test_what_cannot_be_read_is_refused_and_leaves_nothing(world: World) -> None
 def test_only_who_manages_sources_of_an_organisation_brings_files_for_it(world: World) -> None:
     before, files = len(rows(world)), kept_files(world)
     document = ("mine.jsonl", b'{"whose": "?"}\n')
-    with world.client("north-admin") as client:
+    with world.client("north-uploads") as client:
         assert bring(client, document, tenant="city").status_code == 403
         assert bring(client, document, tenant="north").status_code == 303
         own = client.get(PATH).text

@@ -83,6 +83,7 @@ def test_get_keeps_the_asked_order_and_leaves_out_what_is_not_there(opened: Open
 def test_event_id_is_never_stored(opened: Opened) -> None:
     log = opened("a")
     log.append({0: [event(1, **{"event.id": "9-9"})]})
+    wait_until(lambda: log.end(0) == 1, what="the event to be seen")
     assert b"event.id" not in log.lines([EventId(0, 0)])[EventId(0, 0)]
     assert log.read(0, 0, 1)[0]["event.id"] == "0-0"
 
