@@ -87,6 +87,13 @@ class SourceRow(Base):
         return hours.pop() if near and len(hours) == 1 and all(abs(one) <= MOST_HOURS for one in hours) else 0
 
 
+def utc(offset: timedelta) -> str:
+    """An offset as people write it: UTC, UTC+8, UTC+5:30."""
+    minutes = round(abs(offset) / timedelta(minutes=1))
+    rest = f":{minutes % 60:02d}" if minutes % 60 else ""
+    return f"UTC{'-' if offset < timedelta(0) else '+'}{minutes // 60}{rest}" if minutes else "UTC"
+
+
 def zone_meant(hours_off: int, read_in: timedelta) -> str:
     """The zone that a device means whose times, read in the offset ``read_in``, come out ``hours_off`` hours ahead."""
     offset = read_in + timedelta(hours=hours_off)

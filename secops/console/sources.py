@@ -44,7 +44,7 @@ def listing(visit: Visit) -> Response:
         gathering=gathering(visit.service.status()["ingest"], visit.visible_tenants()),
         silence_rule=SILENCE_RULE,
         off=off.most_common(1)[0] if off else None,
-        read_in=f"UTC{read_in / timedelta(hours=1):+g}" if read_in else "UTC",
+        read_in=source_health.utc(read_in),
         meant=source_health.zone_meant(off.most_common(1)[0][0], read_in) if off else "",
         hours=int(SILENT.total_seconds() // 3600),
     )

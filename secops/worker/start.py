@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry, multiprocess, start_http_server
 
 from identity.oidc import clients
-from secops import private_file, status, wiring
+from secops import private_file, source_health, status, wiring
 from secops.errors import UserError
 from secops.settings import ROLES
 from secops.worker.loop import Stop
@@ -23,6 +23,7 @@ from secops.worker.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
     from pathlib import Path
 
     from secops.settings import Settings
@@ -180,6 +181,7 @@ class Announcer:
         lines += [
             f"根证书 Root certificate  {settings.state / 'tls' / 'root.crt'}  SHA-256 {service.authority.root_fingerprint()}",
             f"指标 Metrics             http://{settings.metrics.host}:{settings.metrics.port}/metrics",
+            f"时区 Time zone          {_zone(settings, now)}",
         ]
         token = service.identity.setup_token(now)
         if token:
@@ -218,3 +220,11 @@ def _serve_metrics(settings: Settings, folder: Path, cleanup: ExitStack) -> None
     cleanup.callback(thread.join)
     cleanup.callback(server.server_close)
     cleanup.callback(server.shutdown)
+
+
+def _zone(settings: Settings, now: datetime) -> str:
+    """In which zone times that name none are read, with the way to change it where nobody chose one."""
+    read_in = source_health.utc(now.astimezone(settings.ingest.zone(now)).utcoffset() or timedelta(0))
+    if settings.ingest.timezone:
+        return f"{settings.ingest.timezone} ({read_in})"
+    return f"{read_in}，设备时间不带时区时按此理解；可设 ingest.timezone / for times of devices without a zone; see ingest.timezone"

@@ -102,6 +102,10 @@ def test_hostile_messages_are_quarantined_and_the_connection_lives_on(running: R
     assert hit["labels"]["charset"] == "gb18030"
 
 
+def test_the_banner_says_in_which_zone_devices_are_read(running: Running) -> None:
+    assert re.search(r"^时区 Time zone +UTC.*ingest\.timezone", running.banner(), re.MULTILINE)
+
+
 def test_metrics_are_served_for_all_roles(running: Running) -> None:
     text = httpx.get(f"http://127.0.0.1:{running.ports['metrics']}/metrics").text
     for name in (

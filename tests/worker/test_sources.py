@@ -16,7 +16,7 @@ from secops import migrations, source_health
 from secops.db import Database
 from secops.normalise import normalise
 from secops.settings import Ingest
-from secops.source_health import SourceRow, zone_meant
+from secops.source_health import SourceRow, utc, zone_meant
 from secops.worker.source_tally import FLUSH_SECONDS, MOST, SourceTally
 
 AT = datetime(2026, 11, 24, 8, tzinfo=UTC)
@@ -101,6 +101,11 @@ def test_times_off_by_whole_hours_look_like_a_zone(database: Database) -> None:
 def test_the_zone_named_is_the_one_that_the_device_means(means: int, read_in: int) -> None:
     named = ZoneInfo(zone_meant(means - read_in, timedelta(hours=read_in)))
     assert AT.astimezone(named).utcoffset() == timedelta(hours=means)
+
+
+def test_offsets_are_written_as_people_do() -> None:
+    spans = [timedelta(0), timedelta(hours=8), timedelta(hours=-3, minutes=-30), timedelta(hours=5, minutes=45)]
+    assert [utc(one) for one in spans] == ["UTC", "UTC+8", "UTC-3:30", "UTC+5:45"]
 
 
 def test_a_zone_that_nobody_knows_is_refused_before_the_service_starts() -> None:
