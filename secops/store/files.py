@@ -4,7 +4,7 @@
 
     <directory>/writer.lock            held by the one writing process
     <directory>/ends                   watermark: how far each partition is durable (ends.py)
-    <directory>/checkpoint.json        sources' positions when the last segment was begun (recover.py)
+    <directory>/checkpoint.json        sources' positions when the last segment was begun, and checkpoint.copy (recover.py)
     <directory>/<partition>/<first offset>.log
     <directory>/consumers/<name>/<partition>
     <directory>/seals/<partition>.jsonl, seals/checkpoints.jsonl (chain.py, checkpoints.py)
