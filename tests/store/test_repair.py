@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -301,3 +302,25 @@ def end_of(directory: Path, partition: int) -> int:
         return log.end(partition)
     finally:
         log.close()
+
+
+def test_a_log_of_the_first_version_goes_on_and_is_protected_from_then_on(tmp_path: Path) -> None:
+    write(tmp_path)
+    mark = tmp_path / ends.NAME
+    mark.write_bytes(mark.read_bytes()[: (ends.FIXED + PARTS) * ends.WORD])
+    kept = orjson.loads((tmp_path / recover.CHECKPOINT).read_bytes())
+    (tmp_path / recover.CHECKPOINT).write_bytes(orjson.dumps({"batch": kept["batch"], "positions": kept["positions"]}))
+    (tmp_path / recover.COPY).unlink()
+    assert check(tmp_path).flaws == ()
+    assert not repair.look(tmp_path, PARTS)
+    reader = FileLog(tmp_path, partitions=PARTS)
+    assert reader.end(0) == STORED
+    log = opened(tmp_path)
+    log.append({0: [event(STORED)]}, {"s": 1})
+    assert reader.end(0) == STORED + 1, "a reader that mapped the short file goes on seeing news"
+    assert mark.stat().st_size == (ends.FIXED + 2 * PARTS) * ends.WORD
+    reader.close()
+    log.close()
+    assert check(tmp_path).flaws == ()
+    flip(mark, (ends.FIXED + 1) * ends.WORD)
+    assert told(check(tmp_path))
