@@ -26,7 +26,7 @@ def decode(raw: bytes, shown: str = "\\x{:02x}") -> tuple[str, str]:
         text, charset = raw.decode(), ""
     except UnicodeDecodeError:
         text, charset = _gb18030(raw), GB18030
-    return (text if text.isprintable() and text[:1] != _BOM else clean(text, shown)), charset
+    return (text if text.isprintable() else clean(text, shown)), charset  # a byte order mark is not printable
 
 
 def decode_json(raw: bytes) -> tuple[str, str]:

@@ -32,7 +32,10 @@ def iso(text: str, zone: tzinfo) -> str | None:
     rest = text[_SECOND:]
     if not rest:
         fraction, offset = "", ""
-    elif rest[-1] in "Zz":
+    elif rest[-1] == "Z":
+        second = _second_utc(text[:_SECOND])
+        return _with_fraction(second, rest[:-1]) if second else None
+    elif rest[-1] == "z":
         fraction, offset = rest[:-1], "Z"
     elif rest[-_OFFSET:-5] in {"+", "-"} and rest[-3:-2] == ":":
         fraction, offset = rest[:-_OFFSET], rest[-_OFFSET:]
@@ -41,14 +44,25 @@ def iso(text: str, zone: tzinfo) -> str | None:
     else:
         fraction, offset = rest, ""
     second = _second(text[:_SECOND], offset, zone)
-    if not second:
-        return None
+    return _with_fraction(second, fraction) if second else None
+
+
+def _with_fraction(second: str, fraction: str) -> str | None:
+    """Put the digits behind a second; ``None`` if they are none."""
     if not fraction:
         return second + ".000000Z"
-    digits = fraction[1:].rstrip(" ")
+    digits = fraction[1:]
+    if digits[-1:] == " ":
+        digits = digits.rstrip(" ")
     if fraction[0] not in ".," or not (digits.isascii() and digits.isdigit()):
         return None
-    return f"{second}.{digits[:6]:0<6}Z"
+    return f"{second}.{digits}Z" if len(digits) == 6 else f"{second}.{digits[:6]:0<6}Z"  # noqa: PLR2004 - microseconds
+
+
+@lru_cache(maxsize=16_384)
+def _second_utc(text: str) -> str:
+    """The same for a time in UTC; a cache of its own, as one text is found faster than three things."""
+    return _second(text, "Z", UTC)
 
 
 @lru_cache(maxsize=16_384)

@@ -38,8 +38,10 @@ def parse(record: Record, line: str, desk: Desk) -> list[Event]:
 
 def _listed(document: dict[str, Any]) -> list[Any]:
     """Give the objects of an audit webhook's ``EventList``; nothing for any other document."""
+    if document.get("kind") != "EventList":
+        return []
     version, items = document.get("apiVersion"), document.get("items")
-    if document.get("kind") != "EventList" or not isinstance(version, str) or not version.startswith("audit.k8s.io/"):
+    if not isinstance(version, str) or not version.startswith("audit.k8s.io/"):
         return []
     return items if isinstance(items, list) else []
 

@@ -58,7 +58,7 @@ _COMPANY: Final = "HillstoneNetworks#"
 
 def claims(start: str) -> bool:
     """Whether the message begins as the vendor's do."""
-    return _layout(start) is not None
+    return "@" in start and _layout(start) is not None
 
 
 def parse(event: Event, message: str, desk: Desk) -> None:

@@ -61,4 +61,4 @@ def parse(event: Event, message: str, desk: Desk) -> None:
     appliance.endpoint(event, "destination", server)
 
 
-PARSERS = (MessageParser(60, claims, parse),)
+PARSERS = (MessageParser(60, claims, parse, "".join(sorted({*"0123456789", *(method[0] for method in _METHODS)}))),)

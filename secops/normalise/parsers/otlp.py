@@ -39,7 +39,7 @@ _PARTS: Final = ("resource", "scope", "logRecord")
 
 def claims(document: dict[str, Any]) -> bool:
     """Say whether it is a log record with its resource and scope, as the collector hands it over."""
-    return all(isinstance(document.get(part), dict) for part in _PARTS)
+    return "logRecord" in document and all(isinstance(document.get(part), dict) for part in _PARTS)
 
 
 def parse(event: Event, document: dict[str, Any], desk: Desk) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from secops.normalise.documents import embedded
 from secops.normalise.parser import FormatParser, peer_host
 from secops.normalise.schema import MAX_KEYS, number
-from secops.normalise.times import MONTHS, bsd, iso
+from secops.normalise.times import EARLIEST, MONTHS, bsd, iso
 
 if TYPE_CHECKING:
     from datetime import tzinfo
@@ -35,6 +35,13 @@ _ELEMENT = re.compile(
 _PARAMETER = re.compile(r' ([^ =\]"]{1,64})="([^"\\]*(?:\\.[^"\\]*)*)"', re.DOTALL)
 _ESCAPED = re.compile(r'\\(["\\\]])')
 
+# The usual form of RFC 3164, ``<38>Nov 24 08:00:00 host sshd[7]: ``; what it does not match takes the long way, to the same end.
+PLAIN = re.compile(
+    rf"(<\d{{1,3}}>)((?:{'|'.join(MONTHS)}) [ \d]\d \d\d:\d\d:\d\d) (?!20\d\d )([A-Za-z0-9][\w.-]{{0,62}}) "
+    r"([A-Za-z_][\w./-]{0,47})(?:\[(\d{1,10})\])?: ?",
+    re.ASCII,
+)
+
 _HEADER = 160  # characters in which the header of a device's message ends
 _DEVICE = re.compile(
     r"(?:(?P<sequence>\d{1,10}): ?)?(?:(?P<host>[\w.-]{1,64}): )?[*.]?"
@@ -61,19 +68,21 @@ _FORMATS = frozenset(
 
 def parse(record: Record, text: str, desk: Desk) -> list[Event]:
     """Read RFC 5424, else RFC 3164 and what devices make of it; anything else becomes a message without a header."""
-    if text[:1] == "<":
-        head, _, rest = text.partition(" ")
-        priority = _VERSIONED.get(head)
-        if priority is not None:
-            return _rfc5424(record, text, rest, priority, desk)
-    return _rfc3164(record, text, desk)
+    if text[6:7] == " " or text[5:6] == " " or text[4:5] == " ":  # where the version ends
+        fields = text.split(" ", 6)
+        priority = _VERSIONED.get(fields[0])
+        if priority is not None and len(fields) == 7:  # noqa: PLR2004 - to structured data and message, which are one
+            return _rfc5424(record, text, fields, priority, desk)
+    plain = PLAIN.match(text)
+    if plain is not None and (event := _plain(record, text, plain, desk)) is not None:
+        return refine(event, plain[4], event["message"], desk)
+    return read_rfc3164(record, text, desk)
 
 
-def _rfc5424(record: Record, text: str, rest: str, priority: tuple[int, str, str, int], desk: Desk) -> list[Event]:
-    fields = rest.split(" ", 5)
-    if len(fields) != 6:  # noqa: PLR2004 - timestamp, host, program, process, message id, structured data and message
-        return _rfc3164(record, text, desk)
-    stamp, host, program, process, message_id, tail = fields
+def _rfc5424(
+    record: Record, text: str, fields: list[str], priority: tuple[int, str, str, int], desk: Desk
+) -> list[Event]:
+    _, stamp, host, program, process, message_id, tail = fields
     structured: dict[str, Any] | None = None
     complete = True
     if tail[:1] == "[":
@@ -139,7 +148,39 @@ def structured_data(tail: str) -> tuple[dict[str, str], str, bool]:
     return found, tail[position:], complete
 
 
-def _rfc3164(record: Record, text: str, desk: Desk) -> list[Event]:
+def _plain(record: Record, text: str, found: re.Match[str], desk: Desk) -> Event | None:
+    """Start the event of a message in the form that nearly all of RFC 3164 have; ``None`` if it is that in looks only."""
+    head, stamp, host, program, process = found.groups()
+    priority, claimed = _PRIORITIES.get(head), bsd(stamp, desk.ingested[:10], desk.zone)
+    if priority is None or claimed is None or program in _FORMATS:
+        return None
+    event: Event = {
+        "@timestamp": claimed,
+        "event.ingested": desk.ingested,
+        "organization.id": record.tenant,
+        "event.kind": "event",
+        "event.module": "syslog",
+        "event.dataset": "syslog.generic",
+        "event.original": text,
+        "message": text[found.end() :],
+        "host.name": host,
+        "agent.type": record.collector,
+        "log.source.address": record.peer,
+        "log.syslog.priority": priority[0],
+        "log.syslog.facility.name": priority[1],
+        "log.syslog.severity.name": priority[2],
+        "event.severity": priority[3],
+    }
+    if process:
+        event["process.pid"] = int(process)
+    event["process.name"] = program
+    if not EARLIEST <= claimed <= desk.latest:
+        desk.stamp(event, claimed)
+    return event
+
+
+def read_rfc3164(record: Record, text: str, desk: Desk) -> list[Event]:
+    """Read RFC 3164 and what devices make of it, whatever its form."""
     event = desk.event(record, text)
     priority = _PRIORITIES.get(text[: text.find(">", 0, 6) + 1]) if text[:1] == "<" else None
     body = text
@@ -245,7 +286,7 @@ def refine(event: Event, program: str, message: str, desk: Desk) -> list[Event]:
         found = _REPEATED.match(message)
         if found:
             return _repeat(event, program, found, desk)
-    parse_program = desk.programs.get(program.lower())
+    parse_program = desk.programs.get(program) or desk.programs.get(program.lower())
     if parse_program is not None:
         parse_program(event, message)
     elif message[:1] == "{" or message[:5] == "@cee:":

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from secops.normalise.documents import flatten
 from secops.normalise.parser import DocumentParser
-from secops.normalise.schema import number, text
+from secops.normalise.schema import MAX_VALUE, number, text
 from secops.normalise.times import iso
 from secops.normalise.windows_fields import COMMON, MEANINGS
 
@@ -26,8 +26,8 @@ DATASETS: Final = {
 }
 _LEVELS: Final = {1: 2, 2: 3, 3: 4, 4: 6, 5: 7, 0: 6}  # Windows level -> syslog severity
 # An event that has no local time but one of these says when it happened in UTC.
-_UTC_TIMES: Final = ("@timestamp", "SystemTime", "TimeCreated", "UtcTime", "TimeGenerated")
 _EMPTY: Final = ("", "-")
+_UTC_TIMES: Final = ("@timestamp", "SystemTime", "TimeCreated", "UtcTime", "TimeGenerated")
 
 
 def claims_flat(document: dict[str, Any]) -> bool:
@@ -138,7 +138,7 @@ def _fill(event: Event, flat: dict[str, Any], desk: Desk) -> None:
     if isinstance(host, str):
         event["host.name"] = host
     message = flat.get("Message")
-    event["message"] = text(message) if isinstance(message, str) else f"{channel}: {code}"
+    event["message"] = message[:MAX_VALUE] if isinstance(message, str) else f"{channel}: {code}"
     level = flat.get("Level")
     if type(level) is int and level in _LEVELS:
         event["event.severity"] = _LEVELS[level]
@@ -170,9 +170,14 @@ def _when(event: Event, flat: dict[str, Any], desk: Desk) -> None:
 
 
 def _name(event: Event, flat: dict[str, Any], fields: Sequence[tuple[str, str, Callable[[Any], Any]]]) -> None:
+    get = flat.get
     for theirs, ours, read in fields:
-        value = flat.get(theirs)
-        if value is not None and value not in _EMPTY and (named := read(value)) is not None:
+        value = get(theirs)
+        if value is None or value in _EMPTY:
+            continue
+        if read is text and type(value) is str and len(value) <= MAX_VALUE:  # most are plain texts
+            event[ours] = value
+        elif (named := read(value)) is not None:
             event[ours] = named
 
 
