@@ -189,6 +189,11 @@ def threat(value: str) -> str:
 
 def operation(value: str) -> str:
     """What an administrator or the device itself did, such as ``policy_add``; ``config_change`` when nothing narrower fits."""
+    return _operation(value[:_LOOKED_AT])
+
+
+@lru_cache(maxsize=4096)
+def _operation(value: str) -> str:
     spoken = _spoken(value)
     for name, objects, verbs in _OPERATION_WORDS:
         if verbs.occur(spoken) and objects.occur(spoken):

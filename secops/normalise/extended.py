@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from secops.normalise import appliance
@@ -114,27 +115,29 @@ def report(event: Event, header: Header, severity: str, deed: str, more: str) ->
     if severity:
         event["log.level"] = severity
     kind = appliance.threat(said)
-    if any(word in folded for word in _LOGOUT):
+    if _has(folded, _LOGOUT):
         appliance.logout(event, f"{_who(event, folded)}_logout")
-    elif kind != "brute_force" and any(word in folded for word in _LOGIN):
+    elif kind != "brute_force" and _has(folded, _LOGIN):
         appliance.login(event, f"{_who(event, folded)}_login", f"{said} {deed}")
-    elif (
-        any(word in folded for word in _CHANGE)
-        or appliance.operation(said) in _OWN
-        or (not kind and _administration(header))
-    ):
+    elif _has(folded, _CHANGE) or appliance.operation(said) in _OWN or (not kind and _administration(header)):
         appliance.configuration(event, said)
     elif kind:
         appliance.attack(event, appliance.verdict(deed), kind, severity)
         appliance.keyword(event, "rule.name", header.name)
         appliance.keyword(event, "rule.id", header.event)
-    elif appliance.verdict(deed) or any(word in folded for word in _TRAFFIC):
+    elif appliance.verdict(deed) or _has(folded, _TRAFFIC):
         appliance.traffic(event, appliance.verdict(deed))
         kept = event.get("original", {})
         appliance.keyword(event, "rule.name", kept.get("PolicyName") or kept.get("policy"))
     else:
         event["event.category"], event["event.type"] = ["host"], ["info"]
         appliance.keyword(event, "event.action", deed)
+
+
+@lru_cache(maxsize=4096)
+def _has(folded: str, words: tuple[str, ...]) -> bool:
+    """Whether one of the words occurs. Devices repeat their names of events: cached."""
+    return any(word in folded for word in words)
 
 
 def _administration(header: Header) -> bool:
