@@ -1,6 +1,6 @@
-"""The composition root: which engine stands behind which shape, and who handles which message.
+"""The composition root: what the service is put together of, and who handles which message.
 
-Nothing else in the service chooses an engine. A stage never imports another; what it needs of one arrives from here.
+A stage never imports another; what it needs of one arrives from here.
 """
 
 from __future__ import annotations
@@ -28,19 +28,26 @@ from secops.alert.controls import Controls
 from secops.alert.group import raise_for_buried
 from secops.alert.rule_files import load_inhibitions, load_tactics, load_techniques, load_weights
 from secops.db import Database
+from secops.engines import open_index, open_log
 from secops.errors import UserError
 from secops.evidence import merkle
 from secops.evidence.signature import doubt as signature_doubt
 from secops.match.draft import read_draft
 from secops.match.shelf import Shelf
 from secops.notify.backchannel import tell
-from secops.rule_source import cache_dir, console_dir, content_dir, imported_dir, load_rules, rule_folders, rules_print
+from secops.rule_source import (
+    cache_dir,
+    console_dir,
+    content_dir,
+    imported_dir,
+    load_rules,
+    rule_folders,
+    rules_print,
+)
 from secops.settings import ROLES
 from secops.store import retention_rules
 from secops.store.checkpoints import Witness
-from secops.store.files import FileLog
 from secops.store.keeper import Keeper
-from secops.store.sqlite import SqliteIndex
 from secops.ticket import desk
 from secops.ticket.calendar_file import load_calendar
 from secops.ticket.policy import load_policy
@@ -56,7 +63,6 @@ if TYPE_CHECKING:
     from ca.authority import CertificateState
     from secops.alert.attack import Tactic, Technique
     from secops.match.rule import Refusal, Rule, RuleSet
-    from secops.settings import Log as LogSettings
     from secops.settings import Settings
     from secops.store.index import Index
     from secops.store.kafka_group import Member
@@ -340,55 +346,6 @@ class Service:
             if part in self.__dict__:
                 self.__dict__[part].close()
         self.database.close()
-
-
-def open_log(settings: LogSettings, folder: Path, *, writable: bool = False) -> Log:
-    """The event log of the engine in the settings.
-
-    Raises:
-        UserError: the settings of the engine are wrong, it cannot be reached, or its client is not installed.
-    """
-    match settings.engine:
-        case "files":
-            return FileLog(
-                folder,
-                partitions=settings.partitions,
-                writable=writable,
-                segment_bytes=settings.segment_bytes,
-                segment_age=timedelta(hours=settings.segment_hours),
-                reserve_bytes=settings.reserve_bytes,
-            )
-        case "kafka":
-            try:
-                from secops.store.kafka_open import open_kafka  # noqa: PLC0415 - its client is an extra
-            except ModuleNotFoundError as error:
-                raise UserError(
-                    "log.client",
-                    f"未安装 Kafka 客户端（{error.name}）；请运行 pip install 'secops[kafka]'",
-                    f"the Kafka client is not installed ({error.name}); run pip install 'secops[kafka]'",
-                ) from None
-            return open_kafka(settings, writable=writable)
-
-
-def open_index(settings: Settings, folder: Path, log: Log, *, writable: bool) -> Index:
-    """The search index of the engine in the settings.
-
-    Raises:
-        UserError: the settings of the engine are wrong, or its client is not installed.
-    """
-    match settings.index.engine:
-        case "sqlite":
-            return SqliteIndex(folder, log, writable=writable)
-        case "elasticsearch":
-            try:
-                from secops.store.elasticsearch_open import open_elastic  # noqa: PLC0415 - its client is an extra
-            except ModuleNotFoundError as error:
-                raise UserError(
-                    "index.client",
-                    f"未安装 Elasticsearch 客户端（{error.name}）；请运行 pip install 'secops[elasticsearch]'",
-                    f"the Elasticsearch client is not installed ({error.name}); run pip install 'secops[elasticsearch]'",
-                ) from None
-            return open_elastic(settings.index, writable=writable)
 
 
 def load_alert_controls(settings: Settings) -> Controls:

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from secops.engines import open_log
 from secops.match.scan import Databases
 from secops.records import EVENT_ID, INGESTED, TENANT, TIMESTAMP, EventId
 from secops.settings import Log as LogSettings
-from secops.wiring import open_log
 from secops.worker.prepared import compiled, read_running
 
 if TYPE_CHECKING:

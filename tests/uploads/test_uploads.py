@@ -17,6 +17,7 @@ import pytest
 from monitors.collector import Counters
 from monitors.record import Record
 from secops import audit, pipeline, upload_files, uploads, wiring
+from secops.engines import open_log
 from secops.errors import UserError
 from secops.normalise.parsers.upload import written
 from secops.records import Event
@@ -106,7 +107,7 @@ def feed(service: Service, after: Any = None, quiet: float = feeding.QUIET_SECON
 
 
 def stored(service: Service) -> list[Event]:
-    log = wiring.open_log(service.settings.log, service.log_dir)
+    log = open_log(service.settings.log, service.log_dir)
     try:
         return [event for partition in range(log.partitions) for event in log.read(partition, 0, 100_000)]
     finally:
