@@ -89,6 +89,7 @@ def preview(visit: Visit) -> Response:
         visit.service.settings,
         previews.Wanted(
             account_id=visit.principal.account_id,
+            organization=visit.principal.organization_id,
             text=text,
             range=chosen,
             tenants=visit.visible_tenants(),
