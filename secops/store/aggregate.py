@@ -37,11 +37,10 @@ def facets(finder: Finder, field: str, size: int) -> list[tuple[str, int]]:
 
 def _count_keywords(finder: Finder, field: str, counts: Counter[str]) -> None:
     done, beforehand = finder.counted(field)
-    for values, numbers in beforehand:
+    for each in beforehand:
         if finder.expired():
             return
-        for value, number in zip(values, numbers, strict=True):
-            counts[value] += number
+        each.add_to(counts)
     for chunk, rows in finder.visit(done):
         _count_column(chunk, rows, field, counts)
 
@@ -71,15 +70,15 @@ def histogram(finder: Finder, buckets: int) -> list[tuple[datetime, int]]:
     window, parts = finder.window, list[Part]()
     is_open = window.start is None or window.end is None
     if is_open and not finder.decided:  # what is confirmed on events is bounded by the deadline; it is not done twice
-        parts = list(_parts(finder))
-    outer = _outermost(parts or _parts(finder)) if is_open else None
+        parts = list(_parts(finder, exactly=True))
+    outer = _outermost(parts or _parts(finder, exactly=True)) if is_open else None
     if is_open and outer is None:
         return []
     first, last = (outer[0], outer[1] + 1) if outer else (0, 0)
     first = first if window.start is None else window.start
     last = last if window.end is None else window.end
     spans = Spans(first, max((last - first) / buckets, 1.0), [0] * buckets)
-    for part in parts or _parts(finder):
+    for part in parts or _parts(finder, exactly=False):
         spans.add(part)
     return [(columns.to_datetime(first + int(n * spans.width)), count) for n, count in enumerate(spans.counts)]
 
@@ -103,7 +102,7 @@ class Spans(NamedTuple):
 
     def number(self, moment: int) -> int:
         """The span of a time."""
-        return min(int((moment - self.first) / self.width), len(self.counts) - 1)
+        return max(min(int((moment - self.first) / self.width), len(self.counts) - 1), 0)
 
     def add(self, part: Part) -> None:
         """Count a run's hits; where they all lie within one span, their times are not looked at."""
@@ -127,10 +126,11 @@ def _outermost(parts: Iterable[Part]) -> tuple[int, int] | None:
     return None if low is None or high is None else (low, high)
 
 
-def _parts(finder: Finder) -> Iterator[Part]:
+def _parts(finder: Finder, *, exactly: bool) -> Iterator[Part]:
+    """Hits by run; if not ``exactly``, between times that may lie further apart than theirs."""
     for chunk, rows in finder.visit():
-        if len(rows) == chunk.count and finder.window.covers(chunk):
-            yield Part(chunk.low, chunk.high, chunk.count, partial(_times, chunk, rows))
+        if finder.window.covers(chunk) and rows and (len(rows) == chunk.count or not exactly):
+            yield Part(chunk.low, chunk.high, len(rows), partial(_times, chunk, rows))
         elif rows:
             times = _times(chunk, rows)
             yield Part(min(times), max(times), len(times), partial(array, "q", times))

@@ -89,7 +89,7 @@ def _tokens(field: str, key: Key) -> str:
     values = (key,) if isinstance(key, str) else key or ()
     found = [plan.keyword_token(field, value) for value in values]
     if field == TENANT:
-        found += [plan.EVERY, *map(plan.tenant_token, values)]
+        found.append(plan.EVERY)
     return " ".join(found)
 
 

@@ -14,6 +14,7 @@ They are not kept in ``_source``: an index that is to change is filled again fro
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import re
 from datetime import UTC, datetime, timedelta
@@ -23,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import orjson
 
 from secops.records import EVENT_ID, INGESTED, MESSAGE, ORIGINAL, RAW, TENANT, TIMESTAMP, EventId
-from secops.store import plan, text
+from secops.store import text
 from secops.store.columns import EPOCH, microseconds
 from secops.store.evaluate import moment, number
 from secops.store.fields import HIDDEN, KEYWORDS, lookup, scalars
@@ -75,7 +76,7 @@ def address(field: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _tenant_key(tenant: str) -> str:
-    return plan.tenant_token(tenant)[1:]
+    return hashlib.sha256(tenant.encode("utf-8", "replace")).hexdigest()[:20]
 
 
 def tenant_key(tenant: object) -> str:

@@ -91,7 +91,14 @@ class Deadline:
 class Finder:
     """One query over the shards as they are now."""
 
-    def __init__(self, shards: Sequence[Shard], log: Log, query: Query, deadline: Deadline) -> None:
+    def __init__(
+        self,
+        shards: Sequence[Shard],
+        log: Log,
+        query: Query,
+        deadline: Deadline,
+        owners: Callable[[Chunk], mask.Owners] = mask.owners_of,
+    ) -> None:
         node = language.parse(query.text)
         chosen = plan.make(node)
         self._log, self._deadline = log, deadline
@@ -103,11 +110,11 @@ class Finder:
         open_ones = [condition for condition in conditions if not plan.make(condition).exact]
         by_column = [condition for condition in open_ones if mask.columnar(condition)]
         masks = [mask.compile_mask(condition) for condition in by_column]
-        if chosen.match is None and query.tenants is not None:  # the column is quicker than a list of nearly all rows
-            masks.insert(0, mask.of_tenants(query.tenants))
+        if query.tenants is not None:
+            masks.insert(0, mask.of_tenants(query.tenants, owners))
         self._mask = mask.all_of(masks) if masks else None
         self._exact = len(open_ones) == len(by_column)  # what the index and its columns say needs no confirmation
-        self._match = None if chosen.match is None else plan.for_tenants(chosen, query.tenants)
+        self._match = chosen.match
         self._unconditional = isinstance(node, language.All)
         self._limit = min(max(query.limit, 0), MAX_LIMIT)
         self._before = Cursor.parse(query.before) if query.before else None
@@ -138,8 +145,8 @@ class Finder:
     def _floor(looked_down_to: Key, upcoming: int | None) -> Key:
         return looked_down_to if upcoming is None else max(looked_down_to, Key(upcoming, MAX_ROW))
 
-    def counted(self, field: str) -> tuple[Counted, Iterator[tuple[list[str], list[int]]]]:
-        """What is counted beforehand of the field's values among the hits: where, and ``(values, their counts)``."""
+    def counted(self, field: str) -> tuple[Counted, Iterator[stretch.Counts]]:
+        """What is counted beforehand of the field's values among the hits: where, and the counts."""
         if not self._unconditional:
             return frozenset(), iter(())
         covered = [(shard, each) for shard in self._shards for each in shard.stretches() if self.window.covers(each)]
@@ -147,9 +154,9 @@ class Finder:
             (shard.number, chunk.id) for shard in {shard for shard, _ in covered} for chunk in _within(shard, covered)
         )
         return runs, (
-            (values, counts)
+            counts
             for shard, each in covered
-            for tenant, values, counts in shard.counted(field, each.id)
+            for tenant, counts in shard.counted(field, each.id)
             if self._permits(tenant)
         )
 
@@ -217,7 +224,8 @@ class Finder:
         if self._match is None and self._mask is not None:
             return sum(self._mask(chunk, range(chunk.id, chunk.id + chunk.count)).bit_count() for chunk in chunks)
         if self._mask is not None:
-            return sum(len(rows) for _, rows in self._rows(chunks))
+            candidate = candidates.rows_by_chunk(chunks, self._match, self.window, self._deadline.expired)
+            return sum(self._mask(chunk, rows).bit_count() for chunk, rows in candidate)
         if self._match is None:
             return sum(chunk.count for chunk in chunks)
         return sum(
@@ -262,9 +270,10 @@ class Finder:
 
     def _hits(self, chunk: Chunk, rows: Sequence[int]) -> list[int]:
         times = chunk.shard.times(chunk.id)
-        keys = [Key(times[row - chunk.id], row) for row in rows if self.window.holds(times[row - chunk.id])]
+        within = self.window.holds
         if self._exact:
-            return [key.row for key in keys]
+            return [row for row in rows if within(times[row - chunk.id])]
+        keys = [Key(times[row - chunk.id], row) for row in rows if within(times[row - chunk.id])]
         hits: list[int] = []
         for start in range(0, len(keys), CONFIRM):
             if self._deadline.expired():

@@ -10,7 +10,7 @@ from secops.records import TENANT
 from secops.store import query
 from secops.store.evaluate import value_test
 from secops.store.fields import KEYWORD_SET
-from secops.store.stretch import picked
+from secops.store.stretch import narrow, picked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from secops.store.columns import Key
     from secops.store.shard import Chunk
 
+    Owners: TypeAlias = tuple[list[Key], Sequence[int]]
     Mask: TypeAlias = Callable[[Chunk, Sequence[int]], int]
 
 
@@ -63,9 +64,30 @@ def all_of(masks: list[Mask]) -> Mask:
     return masks[0] if len(masks) == 1 else lambda chunk, rows: reduce(and_, [mask(chunk, rows) for mask in masks])
 
 
-def of_tenants(tenants: frozenset[str]) -> Mask:
-    """Rows of some of the tenants."""
-    return _on_column(TENANT, tenants.__contains__)
+def owners_of(chunk: Chunk) -> Owners:
+    """Whose the run's events are."""
+    found = chunk.shard.keys(TENANT, chunk.id)
+    if found is None:
+        return [None], bytes(chunk.count)
+    keys, codes = found
+    return keys, narrow(codes[: chunk.count], len(keys))
+
+
+def of_tenants(tenants: frozenset[str], owners: Callable[[Chunk], Owners]) -> Mask:
+    """Rows of some of the tenants; ``owners`` may remember what ``owners_of`` gave."""
+
+    def mask(chunk: Chunk, rows: Sequence[int]) -> int:
+        keys, codes = owners(chunk)
+        wanted = [not tenants.isdisjoint(_values(key)) for key in keys]
+        if all(wanted):
+            return every(len(rows))
+        if not any(wanted):
+            return 0
+        if len(rows) == chunk.count:
+            return int.from_bytes(picked(codes, wanted), "little")
+        return int.from_bytes(bytes([wanted[codes[row - chunk.id]] for row in rows]), "little")
+
+    return mask
 
 
 def _on_column(field: str, test: Callable[[str], bool]) -> Mask:

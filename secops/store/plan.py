@@ -3,13 +3,12 @@
 ``exact`` says that it finds nothing else, so that hits can be counted without looking at events. Pure.
 
 Tokens of the index, disjoint by their first character: words of all text as they are; keyword fields as
-``<marker>field=value`` with ASCII punctuation moved out of the tokenizer's reach; one token that every event has; the
-tenant, hashed, because tenants must never be folded together.
+``<marker>field=value`` with ASCII punctuation moved out of the tokenizer's reach; one token that every event has.
+Tenants are never folded together: they are told apart by their column (``mask``).
 """
 
 from __future__ import annotations
 
-import hashlib
 import ipaddress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 ASCII_VALUE: Final = "\x80"
 OTHER_VALUE: Final = "\x81"
 LONG_VALUE: Final = "\x82"
-TENANT_MARK: Final = "\x83"
 EVERY: Final = "\x84"
 MAX_VALUE: Final = 128
 _SHIFT: Final = {code: chr(0xE000 + code) for code in range(128) if not chr(code).isalnum()}
@@ -51,19 +49,6 @@ def keyword_token(field: str, value: str) -> str:
 
 def _shift(folded: str) -> str:
     return folded if folded.isalnum() else folded.translate(_SHIFT)
-
-
-def tenant_token(tenant: str) -> str:
-    """The token of a tenant."""
-    return TENANT_MARK + hashlib.sha256(tenant.encode("utf-8", "replace")).hexdigest()[:20]
-
-
-def for_tenants(plan: Plan, tenants: frozenset[str] | None) -> str | None:
-    """The plan's expression limited to tenants; None for all events of all tenants."""
-    if tenants is None:
-        return plan.match
-    allowed = _any(quote(tenant_token(tenant)) for tenant in sorted(tenants))
-    return allowed if plan.match is None else f"{allowed} AND {plan.match}"
 
 
 def make(node: query.Node) -> Plan:

@@ -152,8 +152,8 @@ class Shard:
         with self.connection() as connection:
             return [stretch.Stretch(*row) for row in connection.execute(_STRETCHES)] if _has_counts(connection) else []
 
-    def counted(self, field: str, first: int) -> Iterator[tuple[columns.Key, list[str], list[int]]]:
-        """``(tenant, values, their counts)`` in the stretch that begins at row ``first``."""
+    def counted(self, field: str, first: int) -> Iterator[tuple[columns.Key, stretch.Counts]]:
+        """Each tenant with its values in the stretch that begins at row ``first``."""
         with self.connection() as connection:
             found = connection.execute(_COUNTED, (KEYWORDS.index(field), first)).fetchone()
         return iter(()) if found is None else stretch.unpack(found[0])

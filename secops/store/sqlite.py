@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import threading
 import time
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from secops.records import EventId
 from secops.store import aggregate, durable
 from secops.store.finding import Deadline, Finder
+from secops.store.mask import owners_of
 from secops.store.shard import SCHEMA, Shard, id_of
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 SHARD_EVENTS: Final = 1_000_000
 PAGE_SECONDS: Final = 5.0  # to find a page's hits
 COUNT_SECONDS: Final = 0.3  # to count on after the page is found, where hits must be confirmed
+OWNERS: Final = 8192  # runs whose events' tenants are remembered: some 40 MB at most
 SUFFIX: Final = ".idx"
 
 
@@ -53,6 +56,7 @@ class SqliteIndex:
     ) -> None:
         self._directory, self._log, self._writable, self._shard_events = directory, log, writable, shard_events
         self._page_seconds, self._count_seconds, self._clock = page_seconds, count_seconds, clock
+        self._owners = lru_cache(OWNERS)(owners_of)
         self._shards: dict[int, Shard] = {}
         self._listing = threading.Lock()
         self._filled = 0  # events in the newest shard
@@ -118,7 +122,7 @@ class SqliteIndex:
 
     def _finder(self, query: Query) -> Finder:
         deadline = Deadline(self._clock, self._page_seconds, self._count_seconds)
-        return Finder(self._list(), self._log, query, deadline)
+        return Finder(self._list(), self._log, query, deadline, self._owners)
 
     def _list(self) -> list[Shard]:
         """All shards, oldest first; none but the newest grows."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from itertools import compress
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 import orjson
 import zstandard
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     Column: TypeAlias = tuple[list[Key], array[int]] | None
     Load: TypeAlias = Callable[[int, int], Column]  # number of the field, run
 
+BYTE: Final = 256
 EVENTS: Final = 8 * 4096  # in a stretch, at least
 TABLES: Final = """
 create table if not exists stretch(id integer primary key, count integer not null, low integer not null,
@@ -47,16 +48,35 @@ class Stretch:
     high: int
 
 
+class Counts(NamedTuple):
+    """Values with their counts, and values that stand once."""
+
+    values: list[str]
+    counts: list[int]
+    once: list[str]
+
+    def add_to(self, totals: Counter[str]) -> None:
+        """Add them up."""
+        for value, count in zip(self.values, self.counts, strict=True):
+            totals[value] += count
+        totals.update(self.once)
+
+
 def values_of(key: Key) -> Iterable[str]:
     """A key's different values."""
     return (key,) if isinstance(key, str) else dict.fromkeys(key or ())
 
 
+def narrow(codes: Sequence[int], different: int) -> Sequence[int]:
+    """Codes as bytes, where there are few enough different ones."""
+    return bytes(memoryview(codes).cast("B")[::2]) if different <= BYTE and not isinstance(codes, bytes) else codes  # type: ignore[arg-type]
+
+
 def picked(codes: Sequence[int], wanted: Sequence[bool]) -> bytes:
     """One byte an event: 1 where ``wanted`` is true of its code."""
-    if len(wanted) <= 256:  # noqa: PLR2004 - then codes are one byte each, and their second byte is 0
-        table = bytes(wanted).ljust(256, b"\0")
-        return bytes(memoryview(codes).cast("B")[::2]).translate(table)  # type: ignore[arg-type]
+    small = narrow(codes, len(wanted))
+    if isinstance(small, bytes):
+        return small.translate(bytes(wanted).ljust(BYTE, b"\0"))
     return bytes(map(wanted.__getitem__, codes))
 
 
@@ -132,11 +152,15 @@ def _count(column: Column, owners: Column, totals: dict[Key, Counter[str]]) -> N
 
 
 def _pack(totals: dict[Key, Counter[str]]) -> bytes:
-    rows = [[tenant, list(counts), list(counts.values())] for tenant, counts in totals.items() if counts]
+    """By tenant: the values that stand more than once, their counts, and those that stand once, most of some fields."""
+    rows = []
+    for tenant, counts in totals.items():
+        often = {value: count for value, count in counts.items() if count > 1}
+        rows.append([tenant, list(often), list(often.values()), sorted(counts.keys() - often.keys())])
     return zstandard.compress(orjson.dumps(rows), 3)
 
 
-def unpack(data: bytes) -> Iterator[tuple[Key, list[str], list[int]]]:
-    """``(tenant, values, their counts)`` of each tenant."""
-    for tenant, values, counts in orjson.loads(zstandard.decompress(data)):
-        yield tuple(tenant) if isinstance(tenant, list) else tenant, values, counts
+def unpack(data: bytes) -> Iterator[tuple[Key, Counts]]:
+    """Each tenant with its values."""
+    for tenant, values, counts, once in orjson.loads(zstandard.decompress(data)):
+        yield tuple(tenant) if isinstance(tenant, list) else tenant, Counts(values, counts, once)

@@ -27,7 +27,18 @@ from secops.store.sqlite import SqliteIndex
 START = datetime(2026, 11, 24, tzinfo=UTC)
 TENANTS = ["city", "health", "县"]
 LIMITED = [None, frozenset({"city"}), frozenset({"县", "nobody"}), frozenset[str]()]
-TEXTS = ["", "", "event.outcome:failure", "NOT event.outcome:failure", "*ail*", "user.name:u?", "登录"]
+TEXTS = [
+    "",
+    "",
+    "event.outcome:failure",
+    "NOT event.outcome:failure",
+    "*ail*",
+    "user.name:u?",
+    "登录",
+    "failed",
+    "*10.0.1*",
+    "*0.0.2.1*",
+]
 LARGE = 2 * stretch.EVENTS + 5000
 
 
@@ -206,8 +217,11 @@ def test_file_of_an_earlier_version_is_searched_goes_on_and_is_compacted(tmp_pat
 
 
 def test_what_is_passed_over_without_a_look_holds_no_letter_or_digit_in_disguise() -> None:
-    everyday = "登录失败，用户：张三。—“…”カナ"
+    assert needles.MAY_SIGN.search("登录失败®é".encode()) is None
+    everyday = "登录失败，用户：张三。—“…”カナ ®é Привет"
     assert needles.MAY_FOLD.search(everyday.encode()) is None
     for code in (*range(0x80, 0xD800), *range(0xE000, 0x30000)):
         if needles.MAY_FOLD.search(chr(code).encode()) is None:
             assert not re.search("[0-9a-z]", text.fold(chr(code))), hex(code)
+        if needles.MAY_SIGN.search(chr(code).encode()) is None:
+            assert not re.search("[ -~]", text.fold(chr(code))), hex(code)
