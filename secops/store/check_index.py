@@ -171,10 +171,9 @@ def _stretches(shard: Shard, chunks: Sequence[Chunk]) -> Iterator[str]:
         reached = stretch.follows(found)
         expected = dict(stretch.totals_of(lambda number, run: shard.keys(KEYWORDS[number], run), runs))
         for number, field in enumerate(KEYWORDS):
-            stored = {
-                key: Counter(dict(zip(values, counts, strict=True)))
-                for key, values, counts in shard.counted(field, found.id)
-            }
+            stored: dict[columns.Key, Counter[str]] = {}
+            for key, counts in shard.counted(field, found.id):
+                counts.add_to(stored.setdefault(key, Counter()))
             if stored != {key: counts for key, counts in expected.get(number, {}).items() if counts}:
                 yield f"counts of {field} from event {id_of(found.id)} on are not those of the events"
 
