@@ -155,7 +155,11 @@ def _ended(code: int | None) -> dict[str, Any]:
             "zh": "试运行占用的处理器时间超过上限，已终止：请缩小时间范围，或简化规则。",
             "en": "The trial took more processor time than it may and was ended: try a shorter span, or a simpler rule.",
         }
-    return {"state": "failed", "zh": "试运行意外终止，请重试。", "en": "The trial ended unexpectedly; try again."}
+    return {
+        "state": "failed",
+        "zh": "试运行意外终止，可能内存不足：请重试，或缩小时间范围。",
+        "en": "The trial ended unexpectedly, perhaps for want of memory: try again, or a shorter span.",
+    }
 
 
 def mark(service: wiring.Service) -> int:

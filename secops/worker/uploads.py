@@ -112,6 +112,21 @@ class Uploads:
             (self._service.uploads_dir / row.file).unlink(missing_ok=True)
 
 
+async def _ended(process: asyncio.subprocess.Process) -> None:
+    """End a process and wait for its end, also when told to stop meanwhile."""
+    with suppress(ProcessLookupError):
+        process.kill()
+    waiting, stopped = asyncio.ensure_future(process.communicate()), False
+    while not waiting.done():
+        try:
+            await asyncio.shield(waiting)
+        except asyncio.CancelledError:
+            stopped = True
+    process._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001 - asyncio does so later, or not
+    if stopped:
+        raise asyncio.CancelledError
+
+
 def _tidy(folder: Path, needed: set[str], before: float) -> None:
     if not folder.is_dir():
         return
@@ -154,12 +169,7 @@ class _Reader:
             process.stdin.close()
             return await self._take_all(process.stdout, stop)
         finally:
-            with suppress(ProcessLookupError):
-                process.kill()
-            try:
-                await process.communicate()
-            finally:
-                process._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001 - asyncio does so later, or not
+            await _ended(process)
 
     async def _take_all(self, stream: asyncio.StreamReader, stop: asyncio.Event) -> tuple[str, str] | None:
         while not self.interrupted:
