@@ -23,6 +23,7 @@ BENCHES: Final = {
     "watch": "secops.bench.watch",
     "rules": "secops.bench.rules",
     "search": "secops.bench.search",
+    "store": "secops.bench.store",
     "index": "secops.bench.index",
     "login": "secops.bench.login",
     "issue": "secops.bench.issue",
