@@ -69,6 +69,7 @@ def test_from_the_wire_to_the_ticket_through_kafka(kafka: kafka_server.Broker, t
         audited = running.rows("SELECT count(*) FROM audit")[0][0]
         wait_until(
             lambda: running.command("search", "event.dataset:secops.audit")["total"] == audited,
+            timeout=60,
             what="every act of the audit trail once in the log",
         )
 
